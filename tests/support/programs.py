@@ -205,16 +205,17 @@ async def own_processes(
     forked: bool = True,
     worker_user: int | None = None,
     groups: Mapping[str, MemoryGroup] = NO_GROUPS,
+    descriptors: int | None = None,
 ) -> AsyncIterator[ProcessRunner]:
     """Run the programs as forked processes, or by their commands, which costs them their imports.
 
     Forked workers are those of another user, where one is given; a forked program and its workers are in
-    the group of its name, if there is one.
+    the group of its name, if there is one, and has so many descriptors.
     """
 
     async def fork(program: str, environ: Mapping[str, str], output: Path) -> Process:
         group = groups[program].folder if program in groups else None
-        surroundings = Surroundings(group, worker_user=worker_user)
+        surroundings = Surroundings(group, worker_user=worker_user, descriptors=descriptors)
         return await fork_server.start(program, environ, output, surroundings=surroundings)
 
     runner = ProcessRunner(folder, fork if forked else execute, groups)

@@ -5,14 +5,12 @@ import contextlib
 import itertools
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support import fork_server
 from support.attack import MEMORY_LIMIT, honest_callers, withstanding
-from support.fork_server import Surroundings
-from support.programs import Process, ProcessRunner, own_processes
+from support.programs import own_processes
 from support.stack import Stack
 
 from towonel.hub.bounds import Bounds
@@ -185,23 +183,15 @@ async def ask_for_long_paths(port: int, answered: list[bytes], ending: asyncio.E
 
 
 async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path: Path) -> None:
-    runner = ProcessRunner(tmp_path, fork_with_200_descriptors)
-    stack = Stack(runner, tmp_path)
-    hub = await stack.start_hub()
-    async with (
-        honest_callers(stack) as serve,
-        withstanding(hub.program, serve),
-        asyncio.timeout(20),
-        contextlib.AsyncExitStack() as silent,
-    ):
-        for _ in range(260):
-            _, writer = await asyncio.open_connection("127.0.0.1", stack.hub_port)
-            silent.callback(writer.close)
-    await hub.program.kill()
-
-
-async def fork_with_200_descriptors(
-    program: str, environ: Mapping[str, str], output: Path
-) -> Process:
-    few = Surroundings(descriptors=200)
-    return await fork_server.start(program, environ, output, surroundings=few)
+    async with own_processes(tmp_path, descriptors=200) as runner:
+        stack = Stack(runner, tmp_path)
+        hub = await stack.start_hub()
+        async with (
+            honest_callers(stack) as serve,
+            withstanding(hub.program, serve),
+            asyncio.timeout(20),
+            contextlib.AsyncExitStack() as silent,
+        ):
+            for _ in range(260):
+                _, writer = await asyncio.open_connection("127.0.0.1", stack.hub_port)
+                silent.callback(writer.close)
