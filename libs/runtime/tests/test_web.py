@@ -214,6 +214,32 @@ async def test_idle_connections_at_the_limit_make_room_for_a_request(word: str) 
     assert 10 < ended.count(False) < 20
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_client_whose_connection_is_open_is_served_on_it(turns: int) -> None:
+    """In some turns of the loop another one is accepted already, and room for it not made, or made just now."""
+    async with serve_app(App(), "127.0.0.1", 0, concurrency=20) as port, asyncio.timeout(20):
+        connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(19)]
+        await asyncio.sleep(0.05)  # they have their places
+        connections.append(socket.create_connection(("127.0.0.1", port)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        answer = b"HTTP/1.1 200"
+        if not is_ended(connections[0]):
+            connections[0].sendall(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+            answer = await asyncio.to_thread(read_all, connections[0])
+        for one in connections:
+            one.close()
+
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def is_ended(sock: socket.socket) -> bool:
+    try:
+        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+
+
 async def hold_connection(port: int, word: bytes) -> Streams:
     """Open a connection, and keep it open after the answer, if there is one."""
     streams = await asyncio.open_connection("127.0.0.1", port)

@@ -1,9 +1,12 @@
 """Sockets: a listening one, the accept loop, its end, and waiting on a socket without reading from it."""
 
 import asyncio
+import contextlib
 import errno
+import fcntl
 import resource
 import socket
+import termios
 from collections.abc import Callable
 
 from towonel.runtime.environment.ports import listen_error
@@ -98,6 +101,19 @@ async def wait_readable(sock: socket.socket) -> None:
         await waiter
     finally:
         loop.remove_reader(descriptor)
+
+
+def has_unread(transport: asyncio.Transport) -> bool:
+    """Return whether bytes have come that no turn of the loop has read yet."""
+    descriptor = transport.get_extra_info("socket").fileno()
+    return any(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
+
+
+def close_at_once(transport: asyncio.Transport) -> None:
+    """Close a connection whose peer knows it now, and not after what else waits for the loop."""
+    with contextlib.suppress(OSError):
+        transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+    transport.close()
 
 
 def limit_by_descriptors(most: int) -> int:

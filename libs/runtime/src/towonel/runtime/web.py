@@ -21,6 +21,8 @@ from towonel.runtime.sockets import (
     accept_forever,
     accept_waiting,
     bind,
+    close_at_once,
+    has_unread,
     limit_by_descriptors,
 )
 
@@ -139,7 +141,7 @@ class _Protocol(H11Protocol):
         """Close connections without a request, the longest idle first.
 
         Idle connections at the limit would shut out every new client. Several are closed at once, so
-        that the next new connections find room.
+        that the next new connections find room. One whose request has come, and is not read yet, stays.
         """
         alive: list[_Protocol] = [
             one
@@ -149,8 +151,10 @@ class _Protocol(H11Protocol):
         if len(alive) < places:  # others of this turn of the loop have made room
             return
         idle = sorted((one for one in alive if one.is_idle), key=lambda one: one.idle_since)
-        for one in idle[: 1 + places // 16]:
-            one.transport.close()
+        silent = [one for one in idle if not has_unread(one.transport)]
+        for one in (silent or idle)[: 1 + places // 16]:
+            close_at_once(one.transport)
+            self.connections.discard(one)
 
     @property
     def is_idle(self) -> bool:
