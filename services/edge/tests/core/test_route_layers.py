@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from towonel.edge.core.route_index import SEED_BYTES, RouteIndex
@@ -80,7 +80,25 @@ steps: st.SearchStrategy[Step] = st.sampled_from(
 )
 
 
+# Over those that an index has: one is replaced, one removed, and one put and removed again.
+OVER_AN_INDEX: list[tuple[Step, int, TenantId]] = [
+    *(
+        (Model.put, 1, ALICE),
+        (Model.put, 2, ALICE),
+        (Model.begin, 0, ALICE),
+        (Model.settle, 0, ALICE),
+    ),
+    *(
+        (Model.put, 1, BOB),
+        (Model.remove, 2, ALICE),
+        (Model.put, 3, ALICE),
+        (Model.remove, 3, ALICE),
+    ),
+]
+
+
 @pytest.mark.branches
+@example(OVER_AN_INDEX)
 @given(st.lists(st.tuples(steps, st.sampled_from(NUMBERS), st.sampled_from([ALICE, BOB]))))
 def test_layers_have_what_a_dictionary_has_after_any_steps(
     history: list[tuple[Step, int, TenantId]],
