@@ -26,8 +26,9 @@ $(ROOT)/.tools/bin/uv:
 	@python3 -m venv .tools >/dev/null 2>&1 && .tools/bin/python -m pip install --quiet --disable-pip-version-check uv \
 	|| { echo "cannot install uv: python3 with the venv and pip modules is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
 
+ENGINE_IS_COMPILED := $(UV) run --no-sync python -c 'import towonel.relay.hop._compiled' >/dev/null 2>&1
 define tell_engine
-@$(UV) run --no-sync python -c 'import towonel.relay.hop._compiled' >/dev/null 2>&1 \
+@$(ENGINE_IS_COMPILED) \
 || echo "the engine is not compiled, and runs in Python: install a C compiler and Python's headers (Debian: apt-get install gcc python3-dev), then run make engine" >&2
 endef
 
@@ -44,9 +45,10 @@ setup: python ## Install the programs and developer tools into .venv
 	@$(UV) sync --frozen --quiet
 	$(tell_engine)
 
-engine: python ## Compile the engine of edge and agent anew, once there is a C compiler
-	@$(UV) sync --frozen --quiet --no-dev --inexact --reinstall-package towonel-relay
+engine: python ## Compile all of the engine of edge and agent, which takes some minutes
+	@$(UV) sync --frozen --quiet --inexact --reinstall-package towonel-relay
 	$(tell_engine)
+	@! $(ENGINE_IS_COMPILED) || $(RUN) python libs/relay/tools/compile_modules.py
 
 tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, haproxy, libfaketime, gcc)
 	@.ci/tools

@@ -39,10 +39,10 @@ from support.edge_front import Front, Nowhere, StartedWorkers, start_front
 
 from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
 from towonel.edge.data_plane.index_file import write_index_file
-from towonel.edge.data_plane.start import START_WORKER
+from towonel.edge.data_plane.start import WORKER
 from towonel.edge.metrics import Metrics
 from towonel.edge.worker.route_memory import BRING, IndexPages
-from towonel.relay.supervisor import WorkerProcess
+from towonel.relay.supervisor import WorkerProcess, exec_python
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -179,7 +179,7 @@ class Plane:
 
 @contextlib.asynccontextmanager
 async def running_plane(count: int) -> AsyncGenerator[Plane]:
-    table, workers = RouteTable(), Workers(START_WORKER)
+    table, workers = RouteTable(), Workers(exec_python("-m", WORKER))
     metrics = Metrics(CollectorRegistry())
     front = start_front(
         metrics, table, Nowhere(), has_agent=False, start_worker=workers.start, workers=count

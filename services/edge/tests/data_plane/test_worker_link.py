@@ -17,13 +17,13 @@ from support.edge_front import Front
 from support.tunnel import until
 
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.data_plane.start import START_WORKER
+from towonel.edge.data_plane.start import WORKER
 from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.edge.worker.codec import encode
 from towonel.edge.worker.messages import ClientHandedOver, Draining, Ready
 from towonel.relay.channel import Channel
-from towonel.relay.supervisor import WorkerProcess
+from towonel.relay.supervisor import WorkerProcess, exec_python
 from towonel.runtime.admin import Health
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
@@ -95,7 +95,7 @@ class Killable:
         self.pids: list[int] = []
 
     async def start(self, channel: socket.socket) -> WorkerProcess:
-        process = await START_WORKER(channel)
+        process = await exec_python("-m", WORKER)(channel)
         self.pids.append(process.pid)
         return process
 

@@ -24,6 +24,7 @@ from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
 from towonel.relay.core.lane_kinds import LaneKind
+from towonel.relay.hop.modules import choose_modules
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
@@ -67,6 +68,7 @@ class Agent:
         self.health.set("edges", ok=False, reason="not linked yet")
         self.metrics = Metrics()
         self.metrics.info.labels(VERSION, settings.relay_engine.value).set(1)
+        self.modules = choose_modules(settings.relay_engine)
         self.resolver = Resolver()
         origin_log = OriginLog()
         self.lanes = Lanes(
@@ -78,7 +80,7 @@ class Agent:
             origin_log,
             clients,
             kinds=_KINDS[settings.lanes],
-            start_process=start_worker,
+            start_process=start_worker or self.modules.exec_worker("towonel.agent.worker"),
         )
         self.origins = Origins(
             tabulate_origins(settings.services),
@@ -122,6 +124,8 @@ async def serve(
 
 async def _serve(agent: Agent, stopping: asyncio.Event, timing: Timing) -> None:
     settings = agent.settings
+    if agent.modules.problem:
+        log.warning("engine.stale", reason=agent.modules.problem)
     async with (
         _open_client(settings) as hub,
         _serve_health(agent),
@@ -131,6 +135,7 @@ async def _serve(agent: Agent, stopping: asyncio.Event, timing: Timing) -> None:
             agent_id=agent.identity.agent.public.hex(),
             hub=hub.base_url,
             engine=agent.settings.relay_engine.value,
+            modules=agent.modules.count,
         )
         cut = await _serve_clients(agent, hub, stopping, timing)
     agent.origins.flush_logs()

@@ -18,7 +18,7 @@ from towonel.edge.core.traffic import Traffic
 from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datetime
 from towonel.edge.data_plane.binding import bind_for_clients, bind_for_lanes
 from towonel.edge.data_plane.control import DataPlane
-from towonel.edge.data_plane.start import START_WORKER, make_start
+from towonel.edge.data_plane.start import WORKER, make_start
 from towonel.edge.data_plane.tcp_sessions import make_session_taker
 from towonel.edge.hub_client import follow_hub
 from towonel.edge.metrics import Metrics
@@ -37,6 +37,7 @@ from towonel.edge.timing import DEFAULT_TIMING, Timing
 from towonel.edge.upgrade.predecessor import Predecessor, find_predecessor
 from towonel.edge.upgrade.successor import Successors
 from towonel.relay.hop.choice import Engine
+from towonel.relay.hop.modules import choose_modules
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
@@ -65,6 +66,7 @@ class Edge:
         self.admin = contextlib.AsyncExitStack()
         self.metrics = Metrics(self.registry)
         self.engine = settings.relay_engine
+        self.modules = choose_modules(self.engine)
         self.metrics.info.labels(VERSION, self.engine.value).set(1)
         self.notifications = RedisNotifications(self.health, self.metrics)
         table, balancer = RouteTable(), Balancer()
@@ -147,6 +149,8 @@ async def serve(
         DrainTimedOut: some connections had not ended in time.
     """
     edge = Edge(settings, timing)
+    if edge.modules.problem:
+        log.warning("engine.stale", reason=edge.modules.problem)
     credentials = await asyncio.to_thread(_load_credentials, settings)
     start = make_start(settings, credentials, timing)
     predecessor = await find_predecessor(settings.state_folder) if settings.upgrade else None
@@ -159,7 +163,7 @@ async def serve(
             async with (
                 _listen_for_agents(edge, credentials, predecessor) as agents,
                 follow_hub(edge, credentials, agents.port),
-                edge.plane.run(start, start_worker or START_WORKER, edge.rng),
+                edge.plane.run(start, start_worker or edge.modules.exec_worker(WORKER), edge.rng),
             ):
                 cut = await _serve_clients(edge, sock, agents, stopping, predecessor)
     log.info("edge.stopped")
@@ -220,7 +224,7 @@ async def _serve_clients(
         plane.listen([sock], lanes)
         edge.health.set(CHECK, ok=True)
         ports = {"port": sock.getsockname()[1], "session_port": agents.port}
-        log.info("edge.started", **ports, engine=edge.engine.value)
+        log.info("edge.started", **ports, engine=edge.engine.value, modules=edge.modules.count)
         successors = Successors(
             edge.settings.state_folder,
             agents,

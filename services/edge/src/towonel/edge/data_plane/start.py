@@ -8,10 +8,9 @@ from towonel.edge.settings import EdgeSettings
 from towonel.edge.timing import Timing
 from towonel.edge.worker.messages import Start
 from towonel.identity.certs import certificate_sha256, encode_private_key
-from towonel.relay.supervisor import exec_python
 from towonel.tunnel.streams import MAX_STREAMS
 
-START_WORKER: Final = exec_python("-m", "towonel.edge.worker")
+WORKER: Final = "towonel.edge.worker"
 # Clients at once that control serves although their agents take lanes: its loop also has sessions to keep.
 MAX_OVERFLOW: Final = 256
 

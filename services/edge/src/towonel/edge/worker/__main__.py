@@ -1,4 +1,4 @@
-"""Entry point of an edge's worker: its argument is the descriptor of its channel to control."""
+"""Entry point of an edge's worker: its last argument is the descriptor of its channel to control."""
 
 import gc
 import resource
@@ -6,18 +6,21 @@ import signal
 import socket
 import sys
 
-from towonel.edge.worker.codec import VITAL
-from towonel.edge.worker.process import EdgeWorker
-from towonel.relay.channel import Channel
+from towonel.relay.hop.use_modules import use_for_worker
 
 
 def main() -> None:
     """Run until control is gone, and the clients after it; control decides about signals."""
+    use_for_worker(sys.argv[1:])
+    from towonel.edge.worker.codec import VITAL  # noqa: PLC0415 of the compiled modules, if there are any
+    from towonel.edge.worker.process import EdgeWorker  # noqa: PLC0415
+    from towonel.relay.channel import Channel  # noqa: PLC0415
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    worker = EdgeWorker(Channel(socket.socket(fileno=int(sys.argv[1])), VITAL))
+    worker = EdgeWorker(Channel(socket.socket(fileno=int(sys.argv[-1])), VITAL))
     gc.collect()
     gc.freeze()
     worker.run()
