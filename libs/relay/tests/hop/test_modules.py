@@ -15,6 +15,7 @@ from towonel.relay.hop.choice import Engine
 from towonel.relay.hop.modules import PACKAGE, CompiledModules, choose_modules, digest_of
 from towonel.relay.hop.use_modules import LIST, UNIT, file_of
 
+pytestmark = pytest.mark.interpreted
 NAME = "towonel.relay.pipes"
 SOURCE = Path(modules.__file__).parents[1] / "pipes.py"
 ELSEWHERE = "towonel.nowhere.worker"

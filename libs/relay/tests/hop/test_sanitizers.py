@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from towonel.relay.hop import interpreted
-
 ROOT = Path(__file__).parents[4]
-SOURCE = Path(interpreted.__file__).with_name("_compiled.c")
+SOURCE = ROOT / "libs/relay/src/towonel/relay/hop/_compiled.c"
 TESTS = [str(Path(__file__).with_name(name)) for name in ("test_hop.py", "test_hop_fuzz.py")]
 # Python itself frees little at its end; its allocator would hide what is written beside a block.
 ENVIRONMENT = {
