@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 
+from support.fork_server import start_worker
 from support.tunnel import SERVICE, grant_of, new_key
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
@@ -37,7 +38,8 @@ async def linking(
     origins = Origins(table, dialer, metrics, max_streams=1)
     async with asyncio.timeout(30), contextlib.AsyncExitStack() as exits:
         clients = exits.enter_context(contextlib.closing(ClientMemory(1)))
-        lanes = Lanes(services, start, resolver, counts, health, origin_log, clients, kinds=kinds)
+        parts = services, start, resolver, counts, health, origin_log, clients
+        lanes = Lanes(*parts, start_process=start_worker("agent"), kinds=kinds)
         tasks = await exits.enter_async_context(asyncio.TaskGroup())
         links = Links(
             *(tasks, key, [SERVICE], origins, lanes, resolver), *(metrics, health, timing, "agent")

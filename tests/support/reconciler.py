@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import override
 
 import httpx
+from support.fork_server import start_worker
 from support.hub import TestHub, new_key
 
 from towonel.agent.core.services import Service, parse_services, tabulate_origins
@@ -93,7 +94,8 @@ def make_lanes(
     """Lanes of an agent that no edge offers any."""
     start, counts = Start(1, 1, 1), LaneMetrics(metrics)
     with contextlib.closing(ClientMemory(1)) as clients:
-        yield Lanes(services, start, resolver, counts, health, OriginLog(), clients)
+        parts = services, start, resolver, counts, health, OriginLog(), clients
+        yield Lanes(*parts, start_process=start_worker("agent"))
 
 
 async def grant_of(agent: Agent) -> bytes:

@@ -1,15 +1,12 @@
 """Settings of the agent: all mistakes reported at once, and never the token."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from support.engine import BOTH, IS_BUILT
 from support.fork_server import CommandResult, run_command
 
 from towonel.agent.settings import AgentSettings, LaneMode
-from towonel.relay.hop.choice import Engine
 from towonel.runtime.settings import SettingsError, load, variables
 from towonel.wire.tokens import InviteToken
 
@@ -203,18 +200,3 @@ def test_a_file_for_the_id_that_cannot_be_written_is_a_mistake_in_the_command_li
 
     assert (ended.code, ended.stdout) == (2, "")
     assert "--node-id-out: cannot write /dev/null/id: " in ended.stderr
-
-
-@pytest.mark.parametrize("engine", BOTH)
-def test_the_engine_that_is_set_runs(engine: Engine) -> None:
-    environ = GOOD | {"TOWONEL_RELAY_ENGINE": engine.value}
-
-    assert load(AgentSettings, environ).relay_engine is engine
-
-
-def test_without_a_setting_the_engine_is_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = Engine.COMPILED if IS_BUILT else Engine.PYTHON
-    assert load(AgentSettings, GOOD).relay_engine is there
-
-    monkeypatch.setitem(sys.modules, "towonel.relay.hop._compiled", None)
-    assert load(AgentSettings, GOOD).relay_engine is Engine.PYTHON

@@ -1,14 +1,11 @@
 """Settings of an edge: defaults that follow from others, all mistakes reported at once."""
 
 import resource
-import sys
 from pathlib import Path
 
 import pytest
-from support.engine import BOTH, IS_BUILT
 
 from towonel.edge.settings import EdgeSettings
-from towonel.relay.hop.choice import Engine
 from towonel.runtime.settings import SettingsError, load
 from towonel.runtime.sockets import SPARE_DESCRIPTORS
 from towonel.wire.tokens import EdgeToken
@@ -183,18 +180,3 @@ def test_an_access_log_that_is_none_of_these_is_an_error(text: str) -> None:
         "TOWONEL_EDGE_ACCESS_LOG: must be on, off, or a share from 0 to 1,"
         " as in 0.01 for one in a hundred"
     )
-
-
-@pytest.mark.parametrize("engine", BOTH)
-def test_the_engine_that_is_set_runs(engine: Engine) -> None:
-    environ = BESIDE_A_HUB | {"TOWONEL_RELAY_ENGINE": engine.value}
-
-    assert load(EdgeSettings, environ).relay_engine is engine
-
-
-def test_without_a_setting_the_engine_is_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = Engine.COMPILED if IS_BUILT else Engine.PYTHON
-    assert load(EdgeSettings, BESIDE_A_HUB).relay_engine is there
-
-    monkeypatch.setitem(sys.modules, "towonel.relay.hop._compiled", None)
-    assert load(EdgeSettings, BESIDE_A_HUB).relay_engine is Engine.PYTHON

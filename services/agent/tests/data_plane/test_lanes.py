@@ -23,7 +23,7 @@ from towonel.agent.origin_log import OriginLog
 from towonel.agent.worker.messages import LanesFailed, LanesWorking, SessionLanes
 from towonel.agent.worker.messages import Start as StartMessage
 from towonel.relay.core.lane_kinds import LaneKind
-from towonel.relay.supervisor import Start, Worker
+from towonel.relay.supervisor import Start, Worker, exec_python
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.link import Link
@@ -42,7 +42,7 @@ class Agent:
 
     workers: int = 1
     kinds: tuple[LaneKind, ...] = (LaneKind.PLAIN,)
-    start_process: Start | None = field(default_factory=partial(start_worker, "agent"))
+    start_process: Start = field(default_factory=partial(start_worker, "agent"))
     health: Health = field(default_factory=Health)
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -178,7 +178,7 @@ async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> 
 
 
 async def test_a_worker_that_dies_is_replaced_and_told_of_all_sessions() -> None:
-    agent = Agent(start_process=None)
+    agent = Agent(start_process=exec_python("-m", "towonel.agent.worker"))
     async with (
         listening_edge(port=free_port(), has_lanes=True) as edge,
         linked(agent, edge) as (session, _, server),

@@ -44,7 +44,7 @@ from towonel.agent.worker.messages import (
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import LEAST_IDLE
 from towonel.relay.supervisor import Start as StartProcess
-from towonel.relay.supervisor import exec_python, supervise
+from towonel.relay.supervisor import supervise
 from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
@@ -75,8 +75,8 @@ class Lanes:
         health: says which edges take no lanes, and which workers keep ending.
         origin_log: says what origins do wrong.
         clients: memory of the counts of clients.
-        kinds: of lanes, in order of preference; none for no lanes.
         start_process: starts a worker.
+        kinds: of lanes, in order of preference; none for no lanes.
 
     Attributes:
         links: to the workers.
@@ -92,8 +92,8 @@ class Lanes:
         origin_log: OriginLog,
         clients: ClientMemory,
         *,
+        start_process: StartProcess,
         kinds: Sequence[LaneKind] = (LaneKind.PLAIN,),
-        start_process: StartProcess | None = None,
     ) -> None:
         self._origins = OriginFeed(services, resolver, origin_log, self._tell)
         self._start = start
@@ -103,7 +103,7 @@ class Lanes:
         metrics.show_unstable(lambda: self._monitor.unstable)
         self._clients = clients
         self._kinds = tuple(kinds)
-        self._start_process = start_process or exec_python("-m", "towonel.agent.worker")
+        self._start_process = start_process
         self._sessions: dict[bytes, _HeldSession] = {}
         self.links = [WorkerLink(self, number) for number in range(start.workers)]
         self._tasks: asyncio.TaskGroup | None = None
