@@ -93,8 +93,7 @@ class Firewall(asyncio.DatagramProtocol):
                 sent += 1
                 if sent > _OF_ADMISSION:
                     self._newest = writer, to_edge
-                is_changed = self.spoils and len(data) > SHORT_BYTES
-                return data[:-1] + bytes([data[-1] ^ 1]) if is_changed else data
+                return _spoil(data) if self.spoils and len(data) > SHORT_BYTES else data
 
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_pump(reader, to_edge))
@@ -113,6 +112,12 @@ class _Answers(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Address) -> None:
         if self._firewall.passes_udp:
             self._agents.sendto(data, self._agent)
+
+
+def _spoil(data: bytes) -> bytes:
+    """Change a byte in the middle, where the long frame is: short ones may be before it, or after it."""
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 async def _pump(
