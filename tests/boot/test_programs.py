@@ -71,6 +71,14 @@ def test_help_and_version_start_nothing(name: str, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"stdout", "stderr"}
 
 
+def test_the_health_of_a_program_that_does_not_run_is_said(name: str, tmp_path: Path) -> None:
+    variable, port = f"TOWONEL_{name.upper()}_HEALTH_LISTEN_ADDR", free_port()
+    ended = run(name, tmp_path, GOOD[name] | {variable: f"127.0.0.1:{port}"}, "--health")
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"nothing answers at 127.0.0.1:{port}: ")
+
+
 def test_a_check_of_good_settings_starts_and_makes_nothing(name: str, tmp_path: Path) -> None:
     ended = run(name, tmp_path, GOOD[name], "--check")
 

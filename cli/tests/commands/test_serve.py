@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import towonel
+from support.ports import free_port
 
 from towonel.cli.commands.serve import programs_for
 from towonel.cli.listeners import ListenerSettings, check_addresses, find_clashes
@@ -209,6 +210,24 @@ def test_a_check_says_what_is_wrong_and_makes_nothing(tmp_path: Path) -> None:
     assert wrong.stderr.count("TOWONEL_LOG_LEVEL: ") == 1
     assert "TOWONEL_EDGE_MAX_SESSIONS: " in wrong.stderr
     assert wrong.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.processes
+def test_the_health_of_programs_that_do_not_run_is_said_of_each(tmp_path: Path) -> None:
+    ports = {"HUB": free_port(), "EDGE": free_port()}
+    environ = {
+        f"TOWONEL_{name}_HEALTH_LISTEN_ADDR": f"127.0.0.1:{port}" for name, port in ports.items()
+    }
+    ended = towonel("serve", "--health", "--json", TOWONEL_DATA_DIR=str(tmp_path), **environ)
+
+    assert ended.exit_code == 1
+    document = json.loads(ended.stdout)
+    assert document["ok"] is False
+    assert [*document["problems"]] == [
+        f"{name.lower()}: nothing answers at 127.0.0.1:{port}: [Errno 111] Connection refused"
+        for name, port in ports.items()
+    ]
     assert not list(tmp_path.iterdir())
 
 

@@ -28,9 +28,15 @@ class Served:
     """A hub and an edge under one command, and what they write."""
 
     process: asyncio.subprocess.Process
+    environ: dict[str, str]
     log_file: Path
     hub_health: int
     edge_health: int
+
+    async def check_health(self) -> int:
+        """The exit code of `towonel serve --health` beside it."""
+        command = (sys.executable, "-m", "towonel.cli", "serve", "--health")
+        return await (await asyncio.create_subprocess_exec(*command, env=self.environ)).wait()
 
     def log(self) -> str:
         return self.log_file.read_text()
@@ -71,7 +77,7 @@ async def serving(folder: Path) -> AsyncIterator[Served]:
             *(sys.executable, "-m", "towonel.cli", "serve"), env=environ, stdout=log, stderr=log
         )
     try:
-        yield Served(process, folder / "log", ports[2], ports[3])
+        yield Served(process, environ, folder / "log", ports[2], ports[3])
     finally:
         if process.returncode is None:
             process.kill()
@@ -86,11 +92,14 @@ async def test_an_edge_serves_while_its_hub_is_killed_and_started_again(tmp_path
         os.kill(hub, signal.SIGKILL)
         await until(lambda: "program.failed" in served.log(), 20)
         meanwhile = await status(served.edge_health)
+        unhealthy = await served.check_health()
         await until(lambda: len(served.pids("hub")) > 1, 20)
         await until(partial(served.is_ready, served.hub_health), 20)
+        healthy = await served.check_health()
         served.process.terminate()
         ended = await served.process.wait()
 
     assert meanwhile == 200
+    assert (unhealthy, healthy) == (1, 0)
     assert len(served.pids("edge")) == 1
     assert ended == 0

@@ -7,6 +7,7 @@ from pydantic import Field
 from towonel.cli.settings import LocalHubSettings
 from towonel.cli.subprocesses import Program
 from towonel.runtime.addresses import describe_clash
+from towonel.runtime.environment.health_check import find_unreadiness
 from towonel.runtime.environment.ports import describe_busy
 from towonel.runtime.settings import HostPort, SettingsError, load_partly
 
@@ -42,6 +43,18 @@ def find_clashes(programs: Iterable[Program]) -> list[str]:
         found += [f"{variable}: {clash}" for clash in clashes if clash is not None]
         earlier.append((variable, address))
     return found
+
+
+def find_unready(programs: Iterable[Program]) -> list[str]:
+    """Return a line for each of these programs that runs here, and is not ready, or does not run."""
+    settings, problems = load_partly(ListenerSettings)
+    if problems:
+        raise SettingsError(problems)
+    reasons = {
+        program.name: find_unreadiness(getattr(settings, _FIELDS[program.name][1]))
+        for program in programs
+    }
+    return [f"{name}: {reason}" for name, reason in reasons.items() if reason is not None]
 
 
 def check_addresses(programs: Iterable[Program]) -> None:

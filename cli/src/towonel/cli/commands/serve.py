@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from towonel.cli.errors import report_errors, warn
-from towonel.cli.listeners import check_addresses, find_clashes
+from towonel.cli.listeners import check_addresses, find_clashes, find_unready
 from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import Json, examples
 from towonel.cli.output import Output, print_output
@@ -17,7 +17,7 @@ from towonel.cli.subprocesses import Program, collect_errors
 from towonel.cli.supervisor import Timing, supervise
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
-from towonel.runtime.exit_codes import EXIT_SETTINGS
+from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from towonel.runtime.legacy.foreign_database import describe_foreign_file
 from towonel.runtime.settings import SettingsError, load_partly
 from towonel.wire.hub_urls import is_loopback
@@ -33,6 +33,12 @@ Check = Annotated[
         "--check", help="Read the settings, say what is wrong with them, and exit: 0, or 78."
     ),
 ]
+Health = Annotated[
+    bool,
+    typer.Option(
+        "--health", help="Ask the programs that run here whether they are ready, and exit: 0, or 1."
+    ),
+]
 app = typer.Typer()
 
 
@@ -45,7 +51,7 @@ app = typer.Typer()
         "     # only an edge",
     )
 )
-def serve(check: Check = False, as_json: Json = False) -> None:
+def serve(check: Check = False, health: Health = False, as_json: Json = False) -> None:
     """Run a hub and an edge until a signal ends them; one that ends by itself is started again.
 
     TOWONEL_HUB_ENABLED=false or TOWONEL_EDGE_ENABLED=false leaves one out. The log of both is on
@@ -60,6 +66,9 @@ def serve(check: Check = False, as_json: Json = False) -> None:
         settings, programs, problems = _read_settings(environ)
         if check:
             asyncio.run(report_check(programs, problems, as_json=as_json))
+            return
+        if health:
+            report_health(programs, problems, as_json=as_json)
             return
         asyncio.run(check_programs(programs, problems))
         check_addresses(programs)
@@ -104,6 +113,21 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
             ["TOWONEL_HUB_ENABLED and TOWONEL_EDGE_ENABLED are both false: nothing to run"]
         )
     return programs
+
+
+def report_health(programs: Sequence[Program], problems: Sequence[str], *, as_json: bool) -> None:
+    """Ask the programs whether they are ready, and print which are not.
+
+    Raises:
+        SettingsError: with the problems.
+        Exit: one is not ready.
+    """
+    _raise_mistakes(problems)
+    unready = find_unready(programs)
+    output = Output({"ok": not unready, "problems": unready}, "\n".join(unready) or "ready")
+    print_output(output, Format.JSON if as_json else Format.TABLE)
+    if unready:
+        raise typer.Exit(EXIT_FAILED)
 
 
 async def report_check(

@@ -10,7 +10,7 @@ from towonel.agent.app import create_identity, serve
 from towonel.agent.metrics import VERSION
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
-from towonel.runtime.environment.command_line import check_settings, make_parser
+from towonel.runtime.environment.command_line import check_health, check_settings, make_parser
 from towonel.runtime.exit_codes import EXIT_USAGE
 from towonel.runtime.secretfile import replace
 from towonel.runtime.settings import log_warnings
@@ -46,14 +46,19 @@ def _parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _find_health_address(arguments: argparse.Namespace, settings: AgentSettings) -> tuple[str, int]:
+    if arguments.health_port is None:
+        return settings.health_listen_addr
+    return "0.0.0.0", arguments.health_port  # noqa: S104 what the original's flag does
+
+
 def _prepare(
     arguments: argparse.Namespace, start_worker: "StartWorker | None", settings: AgentSettings
 ) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "agent", redact=SECRET_MARKS)
     log_warnings(settings)
-    if arguments.health_port is not None:
-        address = ("0.0.0.0", arguments.health_port)  # noqa: S104 what the original's flag does
-        settings = settings.model_copy(update={"health_listen_addr": address})
+    address = _find_health_address(arguments, settings)
+    settings = settings.model_copy(update={"health_listen_addr": address})
     identity = create_identity(settings)
     if arguments.node_id_out is not None:
         replace(arguments.node_id_out, f"{identity.agent.public.hex()}\n".encode())
@@ -69,6 +74,8 @@ def main(start_worker: "StartWorker | None" = None) -> None:
     arguments = _parse_arguments()
     if arguments.check:
         sys.exit(check_settings(AgentSettings))
+    if arguments.health:
+        sys.exit(check_health(AgentSettings, partial(_find_health_address, arguments)))
     try:
         sys.exit(lifecycle.main(AgentSettings, partial(_prepare, arguments, start_worker)))
     except OSError as error:  # before the process runs, only of the one file that it is to write

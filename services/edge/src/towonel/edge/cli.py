@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from towonel.edge.settings import EdgeSettings
 from towonel.runtime import logs
-from towonel.runtime.environment.command_line import check_settings, make_parser
+from towonel.runtime.environment.command_line import check_health, check_settings, make_parser
 from towonel.runtime.lifecycle import Serve
 from towonel.runtime.lifecycle import main as run_main
 from towonel.runtime.settings import log_warnings
@@ -46,4 +46,6 @@ def main(start_worker: "StartWorker | None" = None) -> None:
         from towonel.edge.credentials import find_key_problems  # noqa: PLC0415 a run has it elsewhere
 
         sys.exit(check_settings(EdgeSettings, find_key_problems))
+    if arguments.health:
+        sys.exit(check_health(EdgeSettings, lambda settings: settings.health_listen))
     sys.exit(run_main(EdgeSettings, partial(prepare, start_worker=start_worker)))

@@ -24,7 +24,12 @@ from towonel.hub.metrics import VERSION
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs, secretinput
-from towonel.runtime.environment.command_line import UsageError, check_settings, make_parser
+from towonel.runtime.environment.command_line import (
+    UsageError,
+    check_health,
+    check_settings,
+    make_parser,
+)
 from towonel.runtime.exit_codes import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -47,6 +52,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     if arguments.check:
         return check_settings(HubSettings, find_key_problems)
+    if arguments.health:
+        return check_health(HubSettings, lambda settings: settings.health_listen_addr)
     if arguments.command is None:
         return lifecycle.main(HubSettings, _prepare)
     return _run(arguments.command, arguments)

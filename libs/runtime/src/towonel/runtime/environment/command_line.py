@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn, override
 
-from towonel.runtime.exit_codes import EXIT_OK, EXIT_SETTINGS, EXIT_USAGE
+from towonel.runtime.environment.health_check import find_unreadiness
+from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_USAGE
 from towonel.runtime.settings import Settings, SettingsError, load
 
 
@@ -24,13 +25,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(program: str, about: str, version: str) -> Parser:
-    """Return a parser with the options of every program: `--help`, `--version`, `--check`."""
+    """Return a parser with the options of every program: `--help`, `--version`, `--check`, `--health`."""
     parser = Parser(prog=program, description=about, allow_abbrev=False)
     parser.add_argument("-V", "--version", action="version", version=f"{program} {version}")
     parser.add_argument(
         "--check",
         action="store_true",
         help="Read the settings, say what is wrong with them, and exit: 0, or 78.",
+    )
+    parser.add_argument(
+        "--health",
+        action="store_true",
+        help="Ask the program that runs here with these settings whether it is ready, and exit: 0, or 1.",
     )
     return parser
 
@@ -53,6 +59,20 @@ def check_settings[S: Settings](
     for line in settings.warnings:
         print(f"warning: {line}", file=sys.stderr)  # noqa: T201
     print("the settings are complete and valid")  # noqa: T201
+    return EXIT_OK
+
+
+def check_health[S: Settings](cls: type[S], find_address: Callable[[S], tuple[str, int]]) -> int:
+    """Say whether the program that runs with these settings is ready, and return the exit code."""
+    try:
+        settings = load(cls)
+    except SettingsError as error:
+        return _report(error.problems)
+    reason = find_unreadiness(find_address(settings))
+    if reason is not None:
+        print(reason, file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+    print("ready")  # noqa: T201
     return EXIT_OK
 
 
