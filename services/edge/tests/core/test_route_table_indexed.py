@@ -56,20 +56,23 @@ def write(before: RouteIndex | None, changes: Mapping[str, Route | None]) -> Rou
     return RouteIndex(memory[: write_index(memory, plan, before, changes.items, lambda: None)])
 
 
-class IndexedTable(RouteTable):
-    """Table whose index is written while it changes."""
+class Indexing:
+    """Writing of a table's index, while the table changes."""
 
-    written: RouteIndex | None = None
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+        self.written: RouteIndex | None = None
 
     def step(self, step: str) -> None:
+        layers = self.table.layers
         match step:
             case "begin" if self.written is None:
-                self.written = write(self.layers.index, self.layers.freeze())
+                self.written = write(layers.index, layers.freeze())
             case "settle" if self.written is not None:
-                self.layers.settle(self.written)
+                layers.settle(self.written)
                 self.written = None
             case "replace":
-                self.replace(write(self.layers.index, self.layers.changes()))
+                self.table.replace(write(layers.index, layers.changes()))
                 self.written = None
             case _:
                 pass
@@ -107,10 +110,11 @@ steps = st.sampled_from(["begin", "settle", "replace"])
 def test_a_table_decides_as_a_plain_one_whenever_an_index_comes(
     history: list[RouteDelta | str],
 ) -> None:
-    table, plain = IndexedTable(), PlainTable()
+    table, plain = RouteTable(), PlainTable()
+    indexing = Indexing(table)
     for each in history:
         if isinstance(each, str):
-            table.step(each)
+            indexing.step(each)
         else:
             assert table.copy().apply(each) == table.apply(each) == plain.apply(each)
         assert [table.lookup(name) for name in ASKED] == [plain.lookup(name) for name in ASKED]
