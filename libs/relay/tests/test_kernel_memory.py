@@ -11,13 +11,13 @@ from towonel.relay.sockets import NOTSENT_BYTES, RECEIVE_BYTES, bound_receive_bu
 SIZE = 300_000
 
 
-def grown(sock: socket.socket) -> bool:
+def grown(sock: socket.SocketType) -> bool:
     """Let a receive buffer have the size that one may grow to, and return whether the system does."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES // 2 + 4096)
     return size_of(sock) > RECEIVE_BYTES
 
 
-def size_of(sock: socket.socket) -> int:
+def size_of(sock: socket.SocketType) -> int:
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
@@ -51,7 +51,7 @@ def test_what_a_peer_does_not_take_waits_with_its_sender() -> None:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == NOTSENT_BYTES
 
 
-def sockets_of(relay: Relay, use: Use) -> list[socket.socket]:
+def sockets_of(relay: Relay, use: Use) -> list[socket.SocketType]:
     """Return all sockets that the bytes of a use come from."""
     origin = relay.agent.lane.connection
     assert origin is not None

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[4]
 SOURCE = ROOT / "libs/relay/src/towonel/relay/hop/_compiled.c"
-TESTS = [str(Path(__file__).with_name(name)) for name in ("test_hop.py", "test_hop_fuzz.py")]
+NAMES = ("test_calls.py", "test_hop.py", "test_hop_fuzz.py")
+TESTS = [str(Path(__file__).with_name(name)) for name in NAMES]
 # Python itself frees little at its end; its allocator would hide what is written beside a block.
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:exitcode=66",

@@ -61,6 +61,7 @@ def test_the_code_is_that_of_a_machine_that_answered(codes: list[Code], told: Co
         (errno.ECONNREFUSED, Code.ORIGIN_REFUSED),
         (errno.ENETUNREACH, Code.ORIGIN_UNREACHABLE),
         (errno.EHOSTUNREACH, Code.ORIGIN_UNREACHABLE),
+        (errno.EMFILE, Code.ORIGIN_UNREACHABLE),
         (errno.ECONNRESET, Code.ORIGIN_RESET),
         (None, Code.ORIGIN_RESET),
     ],

@@ -5,24 +5,26 @@ from collections.abc import Iterator
 
 import pytest
 from support.descriptors import use_up_descriptors
+from support.engine import engine_of_test
 
 from towonel.edge.data_plane.sockets import BACKLOG, bind_socket, take_waiting
 from towonel.edge.worker.acceptor import BATCH, Acceptor
+from towonel.relay.hop.choice import Hop, load_hop
 from towonel.relay.loop import Loop
 
 
 class Server:
     """A loop that accepts, and what it accepted; each gets one byte."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, hop: Hop | None) -> None:
         self.loop = Loop()
         self.port: int = listener.getsockname()[1]
-        self.accepted: list[socket.socket] = []
+        self.accepted: list[socket.SocketType] = []
         self.errors: list[str] = []
         listener.listen(BACKLOG)
-        self.acceptor = Acceptor(listener, self.loop, self.greet, self.errors.append)
+        self.acceptor = Acceptor(listener, self.loop, self.greet, self.errors.append, hop)
 
-    def greet(self, sock: socket.socket, *_: object) -> None:
+    def greet(self, sock: socket.SocketType, *_: object) -> None:
         sock.send(b"!")
         self.accepted.append(sock)
 
@@ -39,7 +41,7 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     with bind_socket("127.0.0.1", 0) as listener:
-        made = Server(listener)
+        made = Server(listener, load_hop(engine_of_test()))
         yield made
         made.close()
 
@@ -112,7 +114,7 @@ def test_what_waits_when_a_listener_is_closed_is_not_reset() -> None:
 
 def test_several_processes_share_one_port(server: Server) -> None:
     with bind_socket("127.0.0.1", server.port) as listener:
-        other = Server(listener)
+        other = Server(listener, None)
         clients = [connect(server.port) for _ in range(60)]
         while len(server.accepted) + len(other.accepted) < 60:
             for each in (server, other):

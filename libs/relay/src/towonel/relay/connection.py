@@ -10,8 +10,8 @@ is delivered before the socket is reset, whose peer could lose it otherwise.
 """
 
 import os
-import socket
 from collections.abc import Callable
+from socket import SocketType
 from typing import ClassVar, Protocol, override
 
 from towonel.relay.frame_writer import FrameWriter
@@ -67,7 +67,7 @@ class Connection(LingeringEnd):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: SocketType,
         loop: Loop,
         lane: FrameWriter,
         owner: Owner,

@@ -9,9 +9,9 @@ of this module.
 """
 
 import math
-import socket
 from array import array
 from collections.abc import Sequence
+from socket import SocketType
 from typing import Final, Protocol, override
 
 from towonel.identity.lanes import LaneSeal
@@ -153,7 +153,7 @@ class EdgeLanes(Admitter, SessionOwner):
             session.cut(cut)
         self.ended.add(session)
 
-    def admit(self, sock: socket.socket, data: bytes, source: object) -> None:
+    def admit(self, sock: SocketType, data: bytes, source: object) -> None:
         """Admit the lane that a connection begins, or refuse it.
 
         Args:
@@ -170,7 +170,7 @@ class EdgeLanes(Admitter, SessionOwner):
         self.counts.put_half_open(len(self.half_open))
         half.start(self._admission_s)
 
-    def admit_tls(self, sock: socket.socket, data: bytes, source: object) -> None:
+    def admit_tls(self, sock: SocketType, data: bytes, source: object) -> None:
         """Admit the lane that a TLS connection begins, or refuse it.
 
         Args:
@@ -188,7 +188,7 @@ class EdgeLanes(Admitter, SessionOwner):
     def _is_full(self) -> bool:
         return len(self.half_open) + self.counts.half_open_elsewhere >= self._max_half_open
 
-    def _refuse(self, sock: socket.socket, code: Code, source: object) -> None:
+    def _refuse(self, sock: SocketType, code: Code, source: object) -> None:
         sock.close()
         self._count(self.refused, code)
         self._owner.on_settled(source)

@@ -5,7 +5,7 @@ the others of what was read wait for a turn of the lane, as bulk does.
 """
 
 import os
-import socket
+from socket import SocketType
 from typing import Final, override
 
 from towonel.relay.connection import Connection
@@ -39,7 +39,7 @@ class FrameReader(FrameWriter):
 
     _tls: TlsSocket | None = None
 
-    def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
+    def __init__(self, sock: SocketType, loop: Loop, memory: Memory, state: LaneState) -> None:
         super().__init__(sock, loop, memory, state)
         self.connection: Connection | None = None
         self.closed = False
@@ -217,7 +217,7 @@ class FrameReader(FrameWriter):
             self._left = length
             return body
         kind, use, length = lanes.decode_head(word)
-        if kind in {FrameType.ACCEPT, FrameType.DATA}:
+        if kind is FrameType.ACCEPT or kind is FrameType.DATA:  # a set would be made each time
             self.act(self.state.receive(kind, use), b"")
             self._left = length
             return body

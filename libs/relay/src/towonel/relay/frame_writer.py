@@ -1,6 +1,7 @@
 """Writer of frames to a lane's socket: a frame once begun is finished before another is sent."""
 
 import socket
+from socket import SocketType
 from typing import override
 
 from towonel.relay.core.lane_state import LaneState
@@ -18,7 +19,7 @@ from towonel.wire.lanes import HEAD_BYTES, USE_BITS, FrameType
 class FrameWriter(SocketEnd):
     """Sending half of a lane; arguments as of `SocketEnd`, and which frames may be sent."""
 
-    def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
+    def __init__(self, sock: SocketType, loop: Loop, memory: Memory, state: LaneState) -> None:
         super().__init__(sock, loop, memory)
         self.state = state
         self._after_pipe = b""  # whole frames, of a few bytes each

@@ -1,6 +1,6 @@
 """Lane: a TCP connection from agent to edge that carries one client connection after another."""
 
-import socket
+from socket import SocketType
 from typing import Final, override
 
 from towonel.relay.connection import Connection
@@ -28,7 +28,7 @@ class Lane(LaneEvents):
         resting: whether its last use is over, and `on_idle` knows.
     """
 
-    def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
+    def __init__(self, sock: SocketType, loop: Loop, memory: Memory, state: LaneState) -> None:
         tls = sock if isinstance(sock, TlsSocket) else None
         super().__init__(sock, loop, memory if tls is None else tls.memory, state)
         if tls is not None:

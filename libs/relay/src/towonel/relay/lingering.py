@@ -59,7 +59,7 @@ class LingeringEnd(SocketEnd):
 
     def close_in_order(self) -> None:
         """Close the socket by an end of its bytes, which the kernel delivers."""
-        end_on_close(self.sock)
+        end_on_close(self.sock, self.memory.hop)
         self.finish(self.code)
 
     def discard(self) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import termios
+from socket import SocketType
 from typing import Final
 
 from towonel.relay.core.stall import INFO_BYTES, StallDetector
@@ -48,7 +49,7 @@ class SocketEnd(Handler):
     _stall: StallDetector | None = None
     _bounded: bool = False  # its receive buffer
 
-    def __init__(self, sock: socket.socket, loop: Loop, memory: Memory) -> None:
+    def __init__(self, sock: SocketType, loop: Loop, memory: Memory) -> None:
         self.sock = sock
         self.descriptor = sock.fileno()
         self.loop = loop

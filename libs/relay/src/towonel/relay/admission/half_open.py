@@ -1,7 +1,7 @@
 """Admission of a lane at the edge: what a connection has to prove before it is one."""
 
 import os
-import socket
+from socket import SocketType
 from typing import Final, Protocol, override
 
 from towonel.identity.lanes import LaneIdentity, LaneSeal, Role, check_proof, prove
@@ -48,7 +48,7 @@ class HalfOpenLane(Handler):
     """
 
     def __init__(
-        self, sock: socket.socket, loop: Loop, owner: Admitter, data: bytes, source: object
+        self, sock: SocketType, loop: Loop, owner: Admitter, data: bytes, source: object
     ) -> None:
         self.sock = sock
         self.source = source
@@ -150,7 +150,7 @@ class HalfOpenLane(Handler):
         self._owner.on_admitted(self, session, LaneSeal(session.secret, identity))
 
 
-def send_refusal(sock: socket.socket, code: Code) -> None:
+def send_refusal(sock: SocketType, code: Code) -> None:
     """Tell the agent why, as far as it goes, in a close that lets it arrive."""
     try:
         end_on_close(sock)

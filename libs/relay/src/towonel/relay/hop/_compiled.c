@@ -1,13 +1,17 @@
-/* Hop of a message: received of one socket, and sent to the other. interpreted.py says what each function does.
+/* Hop of a message, received of one socket and sent to the other, and the calls that begin and end a connection.
  *
- * Nothing here waits, allocates more than the integer that it returns, or keeps anything. Sockets are
- * non-blocking; MSG_DONTWAIT holds for one that is not. The interpreter's lock is kept: a worker has one thread.
+ * interpreted.py says what each function does. Nothing here waits, allocates more than what it returns, or keeps
+ * anything. Sockets are non-blocking; MSG_DONTWAIT holds for one that is not. The interpreter's lock is kept: a
+ * worker has one thread.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* where SO_NOSIGPIPE or an ignored SIGPIPE does the same, as in Python */
@@ -103,7 +107,107 @@ static PyObject *deliver(PyObject *module, PyObject *const *args, Py_ssize_t cou
     return PyLong_FromLongLong(taken);
 }
 
+static PyObject *describe(const struct sockaddr_storage *name) {
+    char host[INET6_ADDRSTRLEN] = "";
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)name;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)name;
+    switch (name->ss_family) {
+    case AF_INET:
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        return Py_BuildValue("(si)", host, ntohs(v4->sin_port));
+    case AF_INET6:
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        return Py_BuildValue("(siII)", host, ntohs(v6->sin6_port), ntohl(v6->sin6_flowinfo), v6->sin6_scope_id);
+    default:
+        return PyErr_Format(PyExc_ValueError, "peer of the address family %d, which is none of IP", name->ss_family);
+    }
+}
+
+static PyObject *accept_next(PyObject *module, PyObject *argument) {
+    int listener = PyObject_AsFileDescriptor(argument), descriptor;
+    if (listener < 0) return NULL;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+    socklen_t size = sizeof peer;
+    do
+        descriptor = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    while (descriptor < 0 && errno == EINTR);
+    if (descriptor < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    PyObject *name = describe(&peer);
+    PyObject *accepted = name == NULL ? NULL : Py_BuildValue("(iN)", descriptor, name);
+    if (accepted == NULL) close(descriptor);
+    return accepted;
+}
+
+static socklen_t read_address(PyObject *argument, struct sockaddr_storage *address) {
+    const char *host;
+    int port;
+    unsigned int flow = 0, scope = 0;
+    if (!PyTuple_Check(argument)) {
+        PyErr_SetString(PyExc_TypeError, "address: a tuple of host and port, for IPv6 flow and scope, too");
+        return 0;
+    }
+    int is_v6 = PyTuple_GET_SIZE(argument) == 4;
+    if (!PyArg_ParseTuple(argument, is_v6 ? "siII" : "si", &host, &port, &flow, &scope)) return 0;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)address;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
+    if (inet_pton(is_v6 ? AF_INET6 : AF_INET, host, is_v6 ? (void *)&v6->sin6_addr : &v4->sin_addr) != 1) {
+        PyErr_Format(PyExc_ValueError, "%s is no address of IPv%d", host, is_v6 ? 6 : 4);
+        return 0;
+    }
+    if (port < 0 || port > UINT16_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "port must be 0 to 65535");
+        return 0;
+    }
+    address->ss_family = is_v6 ? AF_INET6 : AF_INET;
+    if (!is_v6) {
+        v4->sin_port = htons((uint16_t)port);
+        return sizeof *v4;
+    }
+    v6->sin6_port = htons((uint16_t)port);
+    v6->sin6_flowinfo = htonl(flow);
+    v6->sin6_scope_id = scope;
+    return sizeof *v6;
+}
+
+static int begin_connection(int descriptor, const struct sockaddr_storage *address, socklen_t size, int unsent) {
+    const struct linger abort = {.l_onoff = 1, .l_linger = 0};
+    const int on = 1;
+    if (setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &abort, sizeof abort) < 0) return -1;
+    if (setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) return -1;
+    if (setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) < 0) return -1;
+    int result = connect(descriptor, (const struct sockaddr *)address, size);
+    return result == 0 || errno == EINPROGRESS ? 0 : -1;
+}
+
+static PyObject *connect_to(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 2) return PyErr_Format(PyExc_TypeError, "connect() takes 2 arguments: address, unsent");
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t size = read_address(args[0], &address);
+    if (size == 0) return NULL;
+    int unsent = PyLong_AsInt(args[1]);
+    if (unsent == -1 && PyErr_Occurred()) return NULL;
+    int descriptor = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    if (begin_connection(descriptor, &address, size, unsent) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        close(descriptor);
+        return NULL;
+    }
+    return PyLong_FromLong(descriptor);
+}
+
+static PyObject *end_on_close(PyObject *module, PyObject *argument) {
+    int descriptor = PyObject_AsFileDescriptor(argument);
+    if (descriptor < 0) return NULL;
+    const struct linger none = {.l_onoff = 0, .l_linger = 0};
+    if (setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &none, sizeof none) < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"accept", accept_next, METH_O, "accept(listener, /)\n--\n\n"},
+    {"connect", (PyCFunction)(void (*)(void))connect_to, METH_FASTCALL, "connect(address, unsent, /)\n--\n\n"},
+    {"end_on_close", end_on_close, METH_O, "end_on_close(descriptor, /)\n--\n\n"},
     {"forward", (PyCFunction)(void (*)(void))forward, METH_FASTCALL, "forward(source, target, frame, head, /)\n--\n\n"},
     {"deliver", (PyCFunction)(void (*)(void))deliver, METH_FASTCALL, "deliver(source, target, inbox, head, /)\n--\n\n"},
     {NULL, NULL, 0, NULL},
@@ -117,7 +221,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "towonel.relay.hop._compiled",
-    .m_doc = "Hop of a message, compiled.",
+    .m_doc = "Hop of a message, and the calls of a connection, compiled.",
     .m_methods = functions,
     .m_slots = slots,
 };

@@ -4,9 +4,23 @@ from enum import StrEnum
 from importlib import import_module
 from typing import Protocol, cast
 
+type SocketName = tuple[str, int] | tuple[str, int, int, int]
+
 
 class Hop(Protocol):
-    """Hop of a message, compiled; see `interpreted` for what its functions do with sockets."""
+    """Engine, compiled: the hop of a message, as of `interpreted`, and calls of a connection, as of `sockets`."""
+
+    def accept(self, listener: int, /) -> tuple[int, SocketName]:
+        """Return the next connection, non-blocking, and the name of its peer."""
+        ...
+
+    def connect(self, address: SocketName, unsent: int, /) -> int:
+        """Return a socket that is connecting, with the options of `tune_short`."""
+        ...
+
+    def end_on_close(self, descriptor: int, /) -> None:
+        """Let a close end the bytes in order."""
+        ...
 
     def forward(self, source: int, target: int, frame: bytearray, head: int, /) -> int:
         """Send what has come to one descriptor over the other, as one frame."""

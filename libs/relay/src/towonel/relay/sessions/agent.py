@@ -1,7 +1,7 @@
 """Agent's lanes of one session: dialed ahead, pinged while idle, and used for the edge's clients."""
 
-import socket
 from collections.abc import Callable
+from socket import SocketType
 from typing import Final, override
 
 from towonel.identity.lanes import LaneSeal
@@ -160,7 +160,7 @@ class AgentLane(Lane):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: SocketType,
         loop: Loop,
         memory: Memory,
         session: AgentLaneSession,

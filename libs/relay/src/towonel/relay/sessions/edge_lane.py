@@ -1,6 +1,6 @@
 """Edge's end of a lane, and what clients use it for."""
 
-import socket
+from socket import SocketType
 from typing import TYPE_CHECKING, Final, Protocol, override
 
 from towonel.identity.lanes import SEAL_BYTES, LaneSeal
@@ -55,7 +55,7 @@ class EdgeLane(Lane):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: SocketType,
         loop: Loop,
         memory: Memory,
         session: "LaneSession",

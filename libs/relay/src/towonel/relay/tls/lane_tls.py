@@ -7,8 +7,8 @@ that the session was opened under, by its hash, before it sends a byte of its ow
 import hashlib
 import hmac
 import os
-import socket
 import ssl
+from socket import SocketType
 
 from towonel.relay.tls.tls_memory import TlsMemory
 from towonel.relay.tls.tls_socket import TlsSocket
@@ -32,7 +32,7 @@ class EdgeTls:
         context.num_tickets = 0
         _load_certificate(context, certificate_pem.encode() + key_pem)
 
-    def wrap(self, sock: socket.socket, received: bytes) -> TlsSocket:
+    def wrap(self, sock: SocketType, received: bytes) -> TlsSocket:
         """Return a connection, of which some bytes were read, as one inside TLS."""
         return TlsSocket(sock, self._context, self._memory, received=received)
 
@@ -52,7 +52,7 @@ class AgentTls:
         context.check_hostname = False  # who may be trusted is not a matter of names: see `check`
         context.verify_mode = ssl.CERT_NONE
 
-    def wrap(self, sock: socket.socket, server_name: str) -> TlsSocket:
+    def wrap(self, sock: SocketType, server_name: str) -> TlsSocket:
         """Return a connection as one inside TLS; `check` follows its handshake."""
         return TlsSocket(sock, self._context, self._memory, server_name=server_name)
 

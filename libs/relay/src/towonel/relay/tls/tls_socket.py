@@ -11,6 +11,7 @@ way in, and one of `WRITE_BYTES` on the way out.
 import contextlib
 import socket
 import ssl
+from socket import SocketType
 from typing import TYPE_CHECKING, Final, cast, override
 
 from towonel.relay.tls.tls_memory import RECORDS_BYTES, TlsMemory
@@ -44,7 +45,7 @@ class TlsSocket(socket.socket):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: SocketType,
         context: ssl.SSLContext,
         memory: TlsMemory,
         *,

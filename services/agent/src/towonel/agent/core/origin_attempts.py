@@ -16,10 +16,14 @@ type SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 ATTEMPT_DELAY_S: Final = 0.25  # between two addresses
 _UNREACHABLE: Final = {
-    errno.EHOSTUNREACH,
-    errno.ENETUNREACH,
-    errno.ENETDOWN,
-    errno.EADDRNOTAVAIL,
+    *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL),
+    *(
+        errno.EAFNOSUPPORT,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+    ),  # no socket for it
 }
 # Of several failures, the one that says most: a machine answered, or none did.
 _TELLING: Final = (Code.ORIGIN_REFUSED, Code.ORIGIN_RESET, Code.ORIGIN_UNREACHABLE)

@@ -1,8 +1,8 @@
 """Clients that come over lanes: each is connected to the origin that it asks for, or refused."""
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from socket import SocketType
 from typing import Final, override
 
 from towonel.agent.core.client_counts import ClientCounts, count_alone
@@ -16,6 +16,7 @@ from towonel.agent.worker.origin_dial import OriginDial
 from towonel.relay.agent_lanes import AgentLane
 from towonel.relay.connection import Connection, Owner
 from towonel.relay.loop import Loop
+from towonel.relay.memory import Memory
 from towonel.wire import lane_open
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.lane_open import LaneOpen
@@ -39,6 +40,7 @@ class Clients(Owner):
 
     Args:
         loop: of the worker.
+        memory: of the worker.
         resolve: asks control for the addresses of an origin; `learn` takes them.
         on_change: called when there is a client, and when there is none any more.
         report_crash: is told of an exception that is a bug.
@@ -52,11 +54,13 @@ class Clients(Owner):
     def __init__(
         self,
         loop: Loop,
+        memory: Memory,
         resolve: Callable[[ServiceKey], None],
         on_change: Callable[[], None],
         report_crash: Callable[[Exception], None],
     ) -> None:
         self.loop = loop
+        self.memory = memory
         self.start = NO_SETTINGS
         self._counts = count_alone()
         self.counters = ClientCounters()
@@ -169,14 +173,15 @@ class ClientDial(OriginDial):
     def __init__(
         self, clients: Clients, lane: AgentLane, origin: WorkerOrigin, opened: LaneOpen
     ) -> None:
-        super().__init__(origin.addresses, clients.loop, clients.start.origin_timeout_s)
+        timeout_s = clients.start.origin_timeout_s
+        super().__init__(origin.addresses, clients.loop, timeout_s, clients.memory.hop)
         self.lane = lane
         self.origin = origin
         self._clients = clients
         self._opened = opened
 
     @override
-    def on_connected(self, sock: socket.socket, events: int) -> None:
+    def on_connected(self, sock: SocketType, events: int) -> None:
         origin, opened, lane = self.origin, self._opened, self.lane
         header = encode_proxy_header(opened.preamble) if origin.proxied else b""
         connection = OriginConnection(sock, lane, self._clients, origin.service, header)

@@ -1,6 +1,7 @@
 """Connection to an origin, relayed over a lane, which remembers how the origin began and ended it."""
 
 import socket
+from socket import SocketType
 from typing import TYPE_CHECKING, ClassVar, override
 
 from towonel.agent.core.proxy_header import ALERT_BYTES, is_unread
@@ -36,7 +37,7 @@ class OriginConnection(Connection):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: SocketType,
         lane: "AgentLane",
         clients: "Clients",
         service: "ServiceKey",

@@ -1,18 +1,18 @@
 """Dial of an origin for a client of a lane: its addresses in turn, within the time that is given."""
 
 import socket
-from errno import EINPROGRESS
+from socket import SocketType
 from typing import Final, override
 
 from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_attempts import OriginAttempts, SocketAddress, to_code
 from towonel.relay.agent_lanes import AgentUse
 from towonel.relay.core.deadlines import Timed
+from towonel.relay.hop.choice import Hop
 from towonel.relay.loop import BROKEN, WRITABLE, Handler, Loop
-from towonel.relay.sockets import tune_short
+from towonel.relay.sockets import connect
 from towonel.wire.errors import Code
 
-_IPV6_PARTS: Final = 4  # of a socket address
 _NO_ATTEMPTS: Final = OriginAttempts(())  # at addresses that are to be looked up
 
 
@@ -23,6 +23,7 @@ class OriginDial(Timed, AgentUse):
         addresses: of the origin.
         loop: of the worker.
         timeout_s: for all of it, the look-up of the name included.
+        hop: connects, where it is compiled.
 
     Attributes:
         over: whether it has ended.
@@ -30,7 +31,9 @@ class OriginDial(Timed, AgentUse):
 
     _delay: "_AttemptDelay | None" = None  # where there are several addresses
 
-    def __init__(self, addresses: OriginAddresses, loop: Loop, timeout_s: float) -> None:
+    def __init__(
+        self, addresses: OriginAddresses, loop: Loop, timeout_s: float, hop: Hop | None = None
+    ) -> None:
         self.loop = loop
         self.over = False
         self._addresses = addresses
@@ -38,10 +41,11 @@ class OriginDial(Timed, AgentUse):
         self._sockets: set[_Attempt] = set()
         self._tried: tuple[SocketAddress, ...] = ()
         self._timeout_s = timeout_s
+        self._hop = hop
 
     # Hooks.
 
-    def on_connected(self, sock: socket.socket, events: int) -> None:
+    def on_connected(self, sock: SocketType, events: int) -> None:
         """Relay the socket, which is in the loop; `events` is what epoll has said of it."""
         raise NotImplementedError
 
@@ -122,17 +126,10 @@ class OriginDial(Timed, AgentUse):
 
     def _connect(self, address: SocketAddress) -> None:
         """Begin an attempt; most are under way afterwards, over loopback, too."""
-        family = socket.AF_INET6 if len(address) == _IPV6_PARTS else socket.AF_INET
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        except OSError:  # no descriptor left
-            self._attempts.fail(Code.ORIGIN_UNREACHABLE)
-            return
-        tune_short(sock)
-        number = sock.connect_ex(address)
-        if number not in {0, EINPROGRESS}:
-            sock.close()
-            self._attempts.fail(to_code(number))
+            sock = connect(address, self._hop)
+        except OSError as error:
+            self._attempts.fail(to_code(error.errno))
             return
         attempt = _Attempt(sock, self)
         self._sockets.add(attempt)
@@ -178,7 +175,7 @@ class _AttemptDelay(Timed):
 class _Attempt(Handler):
     """Attempt at one address, which is under way."""
 
-    def __init__(self, sock: socket.socket, dial: OriginDial) -> None:
+    def __init__(self, sock: SocketType, dial: OriginDial) -> None:
         self.sock = sock
         self._dial = dial
 

@@ -65,7 +65,7 @@ class Worker(Handler, AgentLanesOwner):
         self, channel: Channel, loop: Loop, memory: Memory, report_s: float = REPORT_S
     ) -> None:
         self.lanes = AgentLanes(loop, memory, self)
-        self.clients = Clients(loop, self._resolve, self._on_change, self._report_crash)
+        self.clients = Clients(loop, memory, self._resolve, self._on_change, self._report_crash)
         self._channel = channel
         self._loop = loop
         self._memory = memory

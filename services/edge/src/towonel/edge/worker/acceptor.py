@@ -5,14 +5,16 @@ import select
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
+from socket import SocketType
 from typing import Final, override
 
+from towonel.relay.hop.choice import Hop, SocketName
 from towonel.relay.loop import Handler, Loop
+from towonel.relay.sockets import accept
 
 BATCH: Final = 16  # connections of one wake-up, before other events get their turn
 # Out of descriptors or memory, most often: accepting again at once would fail again, and spin.
 PAUSE_S: Final = 0.1  # connections wait in the backlog meanwhile; those that end free descriptors
-type SocketName = tuple[str, int] | tuple[str, int, int, int]
 _EXCLUSIVE: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE  # one worker wakes up for a connection
 
 
@@ -25,14 +27,16 @@ class Acceptor(Handler):
         on_accepted: owns the new socket, which is non-blocking; is told the name of its peer, and its own
             where that is the listener's.
         on_error: is told the name of an error, such as EMFILE; then there is a pause.
+        hop: accepts, where it is compiled.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         loop: Loop,
-        on_accepted: Callable[[socket.socket, SocketName, SocketName | None], object],
+        on_accepted: Callable[[SocketType, SocketName, SocketName | None], object],
         on_error: Callable[[str], None],
+        hop: Hop | None = None,
     ) -> None:
         self._sock = sock
         name: SocketName = self._sock.getsockname()
@@ -40,6 +44,7 @@ class Acceptor(Handler):
         self._loop = loop
         self._on_accepted = on_accepted
         self._on_error = on_error
+        self._hop = hop
         self._paused = False
         loop.add(self._sock.fileno(), self, _EXCLUSIVE)
 
@@ -65,7 +70,7 @@ class Acceptor(Handler):
 
     def _accept(self) -> bool:
         try:
-            sock, peer = self._sock.accept()
+            sock, peer = accept(self._sock, self._hop)
         except BlockingIOError:
             return False
         except ConnectionAbortedError:
@@ -77,6 +82,5 @@ class Acceptor(Handler):
                 self._loop.release(self._sock.fileno())
                 self._loop.delays.arm(self, PAUSE_S)
             return False
-        sock.setblocking(False)
         self._on_accepted(sock, peer, self._name)
         return True

@@ -9,13 +9,14 @@ ClientHello that offers the protocol of lanes and no other; one that offers that
 """
 
 import socket
+from socket import SocketType
 from typing import TYPE_CHECKING, Final, override
 
 from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.agent_connections import AGENTS, AgentConnection
-from towonel.edge.worker.acceptor import SocketName
 from towonel.edge.worker.messages import ClientMoved, Refused
+from towonel.relay.hop.choice import SocketName
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
 from towonel.runtime.addresses import source_of
 from towonel.wire import clienthello, lane_admission, proxy
@@ -68,7 +69,7 @@ class Client(Handler):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: SocketType,
         peer: SocketName,
         service: "ClientService",
         local: SocketName | None = None,

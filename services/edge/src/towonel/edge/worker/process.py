@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, assert_never, override
 
-from towonel.edge.worker.acceptor import Acceptor, SocketName
+from towonel.edge.worker.acceptor import Acceptor
 from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
     Accepted,
@@ -39,7 +39,7 @@ from towonel.edge.worker.service import ClientService
 from towonel.edge.worker.shared import Listener, map_shared
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import TICK_S
-from towonel.relay.hop.choice import Engine, load_hop
+from towonel.relay.hop.choice import Engine, Hop, SocketName, load_hop
 from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
@@ -61,6 +61,7 @@ class EdgeWorker(Handler):
         self._pager = IndexPager(self._loop)
         self._service: ClientService | None = None
         self._acceptors: list[Acceptor] = []
+        self._hop: Hop | None = None  # control names the engine
         self._ticks = _Ticks(self)
         self._tick = 0
         self._report_ticks = 1
@@ -122,7 +123,8 @@ class EdgeWorker(Handler):
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
 
     def _start(self, start: Start, descriptors: tuple[int, ...]) -> None:
-        memory = Memory(PipePool(), load_hop(Engine(start.engine)))
+        self._hop = load_hop(Engine(start.engine))
+        memory = Memory(PipePool(), self._hop)
         (descriptor,) = descriptors
         counts, shared = map_shared(start, descriptor)
         os.close(descriptor)
@@ -159,7 +161,9 @@ class EdgeWorker(Handler):
                 continue
             accept = service.accept_lane if message.lanes_only else service.accept
             listener = Listener(descriptor)
-            self._acceptors.append(Acceptor(listener, self._loop, accept, self._on_accept_error))
+            self._acceptors.append(
+                Acceptor(listener, self._loop, accept, self._on_accept_error, self._hop)
+            )
 
     def _take_client(
         self, service: ClientService, message: Accepted | ClientMoved, sock: socket.socket

@@ -6,6 +6,7 @@ are counted together, as one for each code.
 
 import contextlib
 import socket
+from socket import SocketType
 from typing import Final, override
 
 from towonel.edge.worker.messages import Refused
@@ -27,9 +28,7 @@ class Lingering(Handler):
     yet. So what still comes is read and dropped, for a while.
     """
 
-    def __init__(
-        self, sock: socket.socket, loop: Loop, refuser: "Refuser", linger_s: float
-    ) -> None:
+    def __init__(self, sock: SocketType, loop: Loop, refuser: "Refuser", linger_s: float) -> None:
         self._sock = sock
         self._loop = loop
         self._refuser = refuser
@@ -82,7 +81,7 @@ class Refuser:
         self._described: list[Refused] = []
         self._counted: dict[int, Refused] = {}
 
-    def refuse(self, sock: socket.socket, refused: Refused) -> None:
+    def refuse(self, sock: SocketType, refused: Refused) -> None:
         """Refuse a client, whose socket is in the loop, and owned by this from now on."""
         self._describe(refused)
         code = Code(refused.code)

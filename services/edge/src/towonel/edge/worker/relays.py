@@ -3,9 +3,9 @@
 That is a route that went or now belongs to somebody else, and a tenant that is revoked.
 """
 
-import socket
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from socket import SocketType
 from typing import Final, override
 
 from towonel.edge.core.access_log import AccessRecord
@@ -39,7 +39,7 @@ class ClientConnection(Connection):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: SocketType,
         loop: Loop,
         lane: FrameWriter,
         owner: "Relays",

@@ -1,10 +1,10 @@
 """Service of a worker's clients: which session serves each, over what, and how it ends."""
 
-import socket
 import time
 import traceback
 from collections.abc import Callable
 from functools import lru_cache, partial
+from socket import SocketType
 from typing import Final, assert_never
 
 from towonel.edge.core.access_log import AccessRecord, Way
@@ -14,7 +14,6 @@ from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.core.trusted_proxies import describe_peer
-from towonel.edge.worker.acceptor import SocketName
 from towonel.edge.worker.access_log import AccessLog
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters, count
@@ -28,6 +27,7 @@ from towonel.edge.worker.routing import find_route
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
 from towonel.relay.core.lane_counts import LaneCounts
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes
+from towonel.relay.hop.choice import SocketName
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.tls.lane_tls import EdgeTls
@@ -114,14 +114,14 @@ class ClientService:
         return self.counters.active + len(self.refuser.lingering)
 
     def accept_lane(
-        self, sock: socket.socket, peer: SocketName, local: SocketName | None = None
+        self, sock: SocketType, peer: SocketName, local: SocketName | None = None
     ) -> None:
         """Admit a lane on an accepted socket, where no client is served."""
         self.accept(sock, peer, local, lanes_only=True)
 
     def accept(
         self,
-        sock: socket.socket,
+        sock: SocketType,
         peer: SocketName,
         local: SocketName | None = None,
         *,
@@ -141,7 +141,7 @@ class ClientService:
         except OSError as error:
             self.refuse(client, Unavailable(Code.CLIENT_CLOSED, str(error)))
 
-    def take(self, sock: socket.socket, moved: ClientMoved) -> None:
+    def take(self, sock: SocketType, moved: ClientMoved) -> None:
         """Serve a client that another worker has moved here."""
         client = Client(sock, moved.source, self)
         self.loop.add(client.descriptor, client)
