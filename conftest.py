@@ -16,6 +16,7 @@ pytest_plugins = [
     "support.branches",
     "support.compilation",
     "support.groups",
+    "support.open_transports",
     "support.selection",
     "support.statements",
     "support.run_report",
