@@ -34,7 +34,7 @@ def main() -> None:
 
 def check_engine() -> None:
     """Check that the engine is compiled, and so are the modules of the workers."""
-    from towonel.relay.hop import _compiled  # type: ignore[attr-defined]  # noqa: F401, PLC0415
+    from towonel.relay.hop import _compiled  # noqa: F401, PLC0415
     from towonel.relay.hop.modules import find_folder  # noqa: PLC0415
 
     if find_folder() is None:
