@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 ROOT := $(CURDIR)
-SOURCES := libs services cli tests bench conftest.py
+SOURCES := libs services cli tests bench deploy conftest.py
 
 # A working uv on PATH, or one of our own inside the tree.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin/uv)
@@ -16,7 +16,7 @@ PURE_CODE := '*/towonel/wire/*,*/towonel/identity/*,*/core/*,*/runtime/addresses
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes check clean
+.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes images e2e-containers check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -110,6 +110,14 @@ bench-edges: setup tools ## Time from a change to the last of many edges, over t
 
 bench-routes: setup ## Route table of an edge, from ten names to a million: look-ups, memory, pauses
 	@PYTHONPATH=tests $(RUN) python bench/route_table.py $(BENCH_ARGS)
+
+images: ## Build the container images with Docker, and print their sizes; IMAGES="hub edge" builds these
+	@deploy/images/build $(IMAGES)
+
+e2e-containers: setup ## End-to-end scenarios of the images, with a Docker engine that is installed and started where there is none
+	@.ci/docker
+	@$(MAKE) --no-print-directory images
+	@$(RUN) pytest tests/e2e/containers
 
 check: lint types arch cover ## Everything that must be green before a change lands
 

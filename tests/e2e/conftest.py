@@ -11,6 +11,13 @@ from support.origins import Certificates, CommandOrigin, Nginx, command_origin, 
 _numbers = count()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests of the images, which need a Docker engine, unless they are asked for by their path."""
+    if collection_path.name != "containers":
+        return None
+    return None if any("containers" in argument for argument in config.args) else True
+
+
 @pytest.fixture
 def hostname() -> str:
     """A name that no other test of this process has."""

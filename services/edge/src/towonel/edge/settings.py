@@ -133,6 +133,12 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_SESSION_LISTEN_ADDR",
         description="Where agents connect: UDP, and TCP of the same port for lanes. Default: as TOWONEL_EDGE_LISTEN_ADDR.",
     )
+    session_tcp: bool = Field(
+        default=True,
+        validation_alias="TOWONEL_EDGE_SESSION_TCP",
+        description="Whether the edge itself listens for lanes where sessions are elsewhere than clients; false where a proxy"
+        " has TCP of that port, and passes lanes on to TOWONEL_EDGE_LISTEN_ADDR.",
+    )
     health_listen: HostPort = Field(
         default=("0.0.0.0", 9090),  # noqa: S104 the original's default
         validation_alias="TOWONEL_EDGE_HEALTH_LISTEN_ADDR",

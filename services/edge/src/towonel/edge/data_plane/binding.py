@@ -10,11 +10,13 @@ from towonel.runtime.environment.ports import listen_error
 def bind_for_lanes(
     settings: EdgeSettings, clients: socket.socket, session_port: int
 ) -> list[socket.socket]:
-    """Return a socket bound for lanes, where sessions are elsewhere than clients connect.
+    """Return a socket bound for lanes, where sessions are elsewhere than clients connect, and no proxy takes lanes.
 
     Raises:
         SettingsError: the address cannot be used.
     """
+    if not settings.session_tcp:
+        return []
     host, port = settings.session_address
     if (host, port or session_port) == (settings.listen[0], clients.getsockname()[1]):
         return []

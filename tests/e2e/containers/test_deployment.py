@@ -1,0 +1,103 @@
+"""Our images as one deployment, with real Postgres, Redis and clients, and an agent behind NAT."""
+
+import pytest
+from support.container_stack import EDGE_PORT, Deployment, reaches, visit
+from support.containers import address_in, exit_code, health, is_ready
+from support.stack import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_an_agent_behind_nat_publishes_and_its_clients_are_served(
+    deployment: Deployment, hostname: str
+) -> None:
+    origin = deployment.start_origin("home", hostname)
+    agent = await deployment.start_agent(
+        (await deployment.invite(hostname)).token, hostname, "home"
+    )
+    await deployment.answers(hostname, "home")
+    edge = address_in(deployment.edges[EDGE_PORT], deployment.public)
+
+    assert not reaches(origin, edge, EDGE_PORT)  # only by its public address
+    assert reaches(origin, deployment.address, EDGE_PORT)
+    assert not agent.ports
+    await until(lambda: health(agent) == "healthy", 60)
+
+
+async def test_the_origin_learns_the_address_of_a_client_by_proxy_v2(
+    deployment: Deployment, hostname: str
+) -> None:
+    deployment.start_origin("proxied", hostname, proxied=True)
+    token = (await deployment.invite(hostname)).token
+    await deployment.start_agent(token, hostname, "proxied", proxy_protocol="v2")
+    await deployment.answers(hostname, "proxied")
+    answer, own = visit(deployment, deployment.public, f"edge-{EDGE_PORT}", hostname)
+
+    assert answer == f"proxied {own}"
+
+
+async def test_a_replica_that_is_killed_is_missed_by_nobody(
+    deployment: Deployment, hostname: str
+) -> None:
+    deployment.start_origin("replicated", hostname)
+    token = (await deployment.invite(hostname)).token
+    first = await deployment.start_agent(token, hostname, "replicated")
+    second = await deployment.start_agent(token, hostname, "replicated")
+    await deployment.answers(hostname, "replicated")
+    first.kill()
+    answers = [await deployment.ask(hostname) for _ in range(20)]
+    second.kill()
+
+    assert all(answer.startswith("replicated ") for answer in answers), answers
+    await deployment.refuses(hostname)
+
+
+async def test_clients_are_served_while_the_hub_is_away_and_by_an_edge_that_restarts_meanwhile(
+    deployment: Deployment, hostname: str
+) -> None:
+    edge = deployment.edges[EDGE_PORT]
+    deployment.start_origin("enduring", hostname)
+    await deployment.start_agent((await deployment.invite(hostname)).token, hostname, "enduring")
+    await deployment.answers(hostname, "enduring")
+    deployment.hub.stop()
+
+    assert exit_code(deployment.hub) == 0
+    assert (await deployment.ask(hostname)).startswith("enduring ")
+    edge.restart()
+    await is_ready(edge, "towonel-edge")
+    await deployment.answers(hostname, "enduring")
+
+    deployment.hub.start()
+    await is_ready(deployment.hub, "towonel-hub")
+    await deployment.answers(hostname, "enduring")
+
+
+async def test_an_edge_that_is_lost_is_linked_to_again_and_a_second_one_serves_meanwhile(
+    deployment: Deployment, hostname: str
+) -> None:
+    second = EDGE_PORT + 1000
+    deployment.start_origin("twice", hostname)
+    await deployment.start_edge(second)
+    await deployment.start_agent((await deployment.invite(hostname)).token, hostname, "twice")
+    await deployment.answers(hostname, "twice")
+    await deployment.answers(hostname, "twice", second)
+    deployment.edges[EDGE_PORT].kill()
+
+    assert (await deployment.ask(hostname, second)).startswith("twice ")
+    deployment.edges[EDGE_PORT].start()
+    await deployment.answers(hostname, "twice")
+
+
+async def test_a_revoked_invite_ends_routes_and_the_agent(
+    deployment: Deployment, hostname: str
+) -> None:
+    deployment.start_origin("revoked", hostname)
+    invite = await deployment.invite(hostname)
+    agent = await deployment.start_agent(invite.token, hostname, "revoked")
+    await deployment.answers(hostname, "revoked")
+    async with deployment.operator() as client:
+        await client.invites.revoke(invite.invite_id)
+
+    await deployment.refuses(hostname)
+    await until(lambda: exit_code(agent) is not None, 90)
+    assert exit_code(agent) == 1
