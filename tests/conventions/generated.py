@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conventions.code_texts import CODE_TEXTS
+from support import chart_schemas
 
 from towonel.agent.settings import AgentSettings
 from towonel.cli.settings import CommandSettings, ServeSettings, TokenSettings
@@ -280,7 +281,7 @@ def documents() -> dict[Path, str]:
         path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
         for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
     }
-    return wanted | {
+    return wanted | chart_schemas.documents() | {
         ROOT / ".env.example": env_example(),
         ROOT / "libs/wire/src/towonel/wire/variables.py": variable_names(),
     }
