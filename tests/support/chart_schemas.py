@@ -175,9 +175,7 @@ def _shared(program: str) -> dict[str, Schema]:
         "secretEnv": fields(**{name: {**SECRET, "required": ["name", "key"]} for name in names}),
         "extraEnv": {"type": "array", "items": {"type": "object", "required": ["name"]}},
         "ca": fields(configMap=NAME, secret=NAME, key=TEXT),
-        "monitoring": fields(
-            serviceMonitor=monitor, prometheusRule=labelled, dashboards=labelled
-        ),
+        "monitoring": fields(serviceMonitor=monitor, prometheusRule=labelled, dashboards=labelled),
         "topologySpread": spread,
         **_kubernetes(),
     }
