@@ -94,6 +94,7 @@ HIGH_PORT: Schema = {"type": "integer", "minimum": 1_024, "maximum": 65_535}
 SECONDS: Schema = {"type": "integer", "minimum": 1, "maximum": 3_600}
 ADDRESS: Schema = {"type": "string", "pattern": "^.+:[0-9]+$"}
 ADDRESSES: Schema = {"type": "array", "items": ADDRESS}
+SOME_ADDRESSES: Schema = {**ADDRESSES, "minItems": 1}
 URL: Schema = {"type": "string", "pattern": "^https?://.+$"}
 NAME: Schema = {
     "type": "string",
@@ -146,6 +147,26 @@ IMAGE = fields(
 )
 
 
+LABELLED = fields(enabled=FLAG, labels=TEXTS)
+MONITORING = fields(
+    serviceMonitor=fields(enabled=FLAG, interval=TEXT, labels=TEXTS),
+    prometheusRule=LABELLED,
+    dashboards=LABELLED,
+)
+SPREAD = fields(
+    enabled=FLAG,
+    topologyKeys={"type": "array", "items": TEXT},
+    whenUnsatisfiable=one_of("ScheduleAnyway", "DoNotSchedule"),
+)
+SERVICE = fields(
+    hostname={"type": "string", "minLength": 1},
+    origin=ADDRESS,
+    proxy_protocol=one_of("v2", "none"),
+    tls_mode=one_of("passthrough"),
+)
+REACH: Schema = {"externalTrafficPolicy": one_of("Local", "Cluster"), "loadBalancerClass": TEXT}
+
+
 def setting_names(program: str) -> list[str]:
     """Return the settings of a program that the chart does not set itself, sorted."""
     every = {variable.name for variable in variables(PROGRAMS[program])}
@@ -157,13 +178,6 @@ def _shared(program: str) -> dict[str, Schema]:
     names = setting_names(program)
     secrets = {v.name for v in variables(PROGRAMS[program]) if v.is_secret}
     scalar: Schema = {"type": ["string", "number", "boolean", "array"], "items": TEXT}
-    monitor = fields(enabled=FLAG, interval=TEXT, labels=TEXTS)
-    labelled = fields(enabled=FLAG, labels=TEXTS)
-    spread = fields(
-        enabled=FLAG,
-        topologyKeys={"type": "array", "items": TEXT},
-        whenUnsatisfiable=one_of("ScheduleAnyway", "DoNotSchedule"),
-    )
     return {
         # What the umbrella chart and Helm add.
         "global": MAP,
@@ -175,8 +189,8 @@ def _shared(program: str) -> dict[str, Schema]:
         "secretEnv": fields(**{name: {**SECRET, "required": ["name", "key"]} for name in names}),
         "extraEnv": {"type": "array", "items": {"type": "object", "required": ["name"]}},
         "ca": fields(configMap=NAME, secret=NAME, key=TEXT),
-        "monitoring": fields(serviceMonitor=monitor, prometheusRule=labelled, dashboards=labelled),
-        "topologySpread": spread,
+        "monitoring": MONITORING,
+        "topologySpread": SPREAD,
         **_kubernetes(),
     }
 
@@ -261,20 +275,15 @@ HUB_RULES = [
 
 def edge() -> tuple[dict[str, Schema], list[Schema]]:
     """Return fields and rules of the edge's chart."""
-    policy = one_of("Local", "Cluster")
-    reach = {"externalTrafficPolicy": policy, "loadBalancerClass": TEXT}
     own = {
         "kind": one_of("StatefulSet", "DaemonSet"),
         "replicas": {"type": "integer", "minimum": 0},
         "identity": fields(tokensSecret=NAME, hubKeysSecret=TEXT),
         "hub": fields(url=TEXT, allowInsecure=FLAG),
         "advertisedAddresses": ADDRESSES,
-        "advertisedAddressesByEdge": {
-            "type": "object",
-            "additionalProperties": {**ADDRESSES, "minItems": 1},
-        },
-        "service": _service(**reach),
-        "clientService": _service(enabled=FLAG, **reach),
+        "advertisedAddressesByEdge": {"type": "object", "additionalProperties": SOME_ADDRESSES},
+        "service": _service(**REACH),
+        "clientService": _service(enabled=FLAG, **REACH),
         "hostPort": PORT,
         "ports": fields(edge=HIGH_PORT, health=HIGH_PORT),
         "proxyProtocol": fields(enabled=FLAG, trusted={"type": "array", "items": TEXT}),
@@ -311,17 +320,11 @@ EDGE_RULES = [
 
 def agent() -> tuple[dict[str, Schema], list[Schema]]:
     """Return fields and rules of the agent's chart."""
-    service = fields(
-        hostname={"type": "string", "minLength": 1},
-        origin=ADDRESS,
-        proxy_protocol=one_of("v2", "none"),
-        tls_mode=one_of("passthrough"),
-    )
     own = {
         "token": fields(existingSecret={**NAME, **SET}, key=TEXT),
         "services": {
             "type": "array",
-            "items": {**service, "required": ["hostname", "origin"]},
+            "items": {**SERVICE, "required": ["hostname", "origin"]},
         },
         "servicesConfigMap": SECRET,
         "group": {"type": "string", "minLength": 1},

@@ -66,7 +66,7 @@ def test_no_two_objects_have_one_name(case: str) -> None:
 @pytest.mark.parametrize("case", ["hub", "edge", "agents", "all-with-agents"])
 def test_charts_have_nothing_for_helm_lint_to_say(case: str) -> None:
     chart, values = CASES[case]
-    report = helm_python.lint(CHARTS / chart, dict(values), strict=True, with_subcharts=False)
+    report = helm_python.lint(CHARTS / chart, values, strict=True, with_subcharts=False)
     told = [one for one in report["messages"] if "icon" not in one["error"]]
 
     assert report["total_charts_linted"] == 1

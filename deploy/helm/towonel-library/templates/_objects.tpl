@@ -86,6 +86,8 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
+  # "towonel-hub" and so on, whatever the release is named.
+  jobLabel: app.kubernetes.io/name
   selector:
     matchLabels:
       {{- include "towonel.selectorLabels" . | nindent 6 }}
@@ -96,9 +98,13 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* Rules as they are in the chart's folder `rules`: Prometheus' own templates in them are not Helm's. */}}
+{{/*
+Rules as they are in the chart's folder `rules`: Prometheus' own templates in them are not Helm's. Of their groups those
+named after this chart, and the one named "towonel", which is for every program: what several releases say alike is one alert.
+*/}}
 {{- define "towonel.prometheusRule" -}}
 {{- if .Values.monitoring.prometheusRule.enabled }}
+{{- $groups := list "towonel" (printf "towonel-%s" (include "towonel.component" .)) }}
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -110,7 +116,11 @@ metadata:
 spec:
   groups:
     {{- range $path, $content := .Files.Glob "rules/*.yaml" }}
-    {{- toYaml (fromYaml (toString $content)).groups | nindent 4 }}
+    {{- range (fromYaml (toString $content)).groups }}
+    {{- if has .name $groups }}
+    {{- toYaml (list .) | nindent 4 }}
+    {{- end }}
+    {{- end }}
     {{- end }}
 {{- end }}
 {{- end }}
