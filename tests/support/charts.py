@@ -157,20 +157,21 @@ CASES = {
 }
 
 
-def render(chart: str, values: Values) -> dict[str, str]:
+def render(chart: str, values: Values, name: str = RELEASE) -> dict[str, str]:
     """Return what a chart makes of these values, by template."""
     # Loaded each time: rendering takes charts that are not enabled out of the one that has them.
     with helm_python.Chart.load(CHARTS / chart) as loaded:
-        return loaded.render(values, name=RELEASE, namespace="tunnel")
+        return loaded.render(values, name=name, namespace="tunnel")
 
 
 @cache
 def objects(case: str) -> tuple[Object, ...]:
     """Return the objects of a case, hooks included; no test changes them."""
-    return tuple(_parse(render(*CASES[case])))
+    return tuple(parse(render(*CASES[case])))
 
 
-def _parse(templates: Mapping[str, str]) -> Iterator[Object]:
+def parse(templates: Mapping[str, str]) -> Iterator[Object]:
+    """Yield the objects of rendered templates."""
     for path, text in sorted(templates.items()):
         if not path.endswith("NOTES.txt"):
             yield from filter(None, yaml.load_all(text, Loader=_LOADER))
