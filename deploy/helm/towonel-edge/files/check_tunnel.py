@@ -6,6 +6,7 @@ here to here: the edges (EDGES, as host:port with commas) pass it on, and the ce
 
 import datetime
 import http.server
+import itertools
 import json
 import os
 import pathlib
@@ -25,6 +26,8 @@ from cryptography.x509.oid import NameOID
 
 
 ANSWER = b"through the tunnel\n"
+# PROXY protocol, version 2, command LOCAL: who connects speaks for itself.
+PROXY_HEADER = bytes.fromhex("0d0a0d0a000d0a515549540a20000000")
 PATIENCE_S = 75
 NAME = f"helm-test-{os.urandom(4).hex()}"
 HOSTNAME = f"{NAME}.invalid"
@@ -93,24 +96,34 @@ def start_agent(token: str, port: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["/opt/towonel/bin/towonel-agent"], env=dict(os.environ) | own)
 
 
-def fetch(edge: str, certificate: pathlib.Path) -> bytes:
-    """Return what a client of this edge gets for the hostname."""
+def fetch(edge: str, certificate: pathlib.Path, header: bytes) -> bytes:
+    """Return what a client of this edge gets for the hostname, which sends a header first."""
     host, _, port = edge.rpartition(":")
     context = ssl.create_default_context(cafile=str(certificate))
     with (
         socket.create_connection((host, int(port)), timeout=5) as plain,
-        context.wrap_socket(plain, server_hostname=HOSTNAME) as client,
+        start_tls(context, plain, header) as client,
     ):
         client.sendall(f"GET / HTTP/1.0\r\nHost: {HOSTNAME}\r\n\r\n".encode())
         return b"".join(iter(lambda: client.recv(4096), b""))
 
 
-def wait_for_answer(edge: str, certificate: pathlib.Path, agent: subprocess.Popen[bytes]) -> str | None:
+def start_tls(context: ssl.SSLContext, plain: socket.socket, header: bytes) -> ssl.SSLSocket:
+    """Send the header, and return the connection once TLS has begun on it."""
+    plain.sendall(header)
+    return context.wrap_socket(plain, server_hostname=HOSTNAME)
+
+
+def wait_for_answer(
+    edge: str, certificate: pathlib.Path, agent: subprocess.Popen[bytes]
+) -> str | None:
     """Return nothing once a request through the edge succeeds, or why none did in time."""
     end, why = time.monotonic() + PATIENCE_S, "it was not asked"
+    # Where the edge trusts networks to speak PROXY protocol, this pod may be in one of them.
+    headers = itertools.cycle([b"", PROXY_HEADER] if os.environ["PROXY"] == "true" else [b""])
     while time.monotonic() < end and agent.poll() is None:
         try:
-            answer = fetch(edge, certificate)
+            answer = fetch(edge, certificate, next(headers))
         except OSError as error:
             why = repr(error)
         else:
@@ -121,7 +134,9 @@ def wait_for_answer(edge: str, certificate: pathlib.Path, agent: subprocess.Pope
 
 def main() -> int:
     """Check every edge; return the exit code."""
-    made = ask("POST", "/v1/invites", {"name": NAME, "hostnames": [HOSTNAME], "expires_in_secs": 600})
+    made = ask(
+        "POST", "/v1/invites", {"name": NAME, "hostnames": [HOSTNAME], "expires_in_secs": 600}
+    )
     certificate = write_certificate()
     agent = start_agent(str(made["token"]), serve_origin(certificate))
     failed = False

@@ -24,7 +24,9 @@ def ask(method: str, path: str, body: dict[str, object] | None = None) -> dict[s
 
 
 name = f"helm-test-{os.urandom(4).hex()}"
-made = ask("POST", "/v1/invites", {"name": name, "hostnames": [f"{name}.invalid"], "expires_in_secs": 600})
+made = ask(
+    "POST", "/v1/invites", {"name": name, "hostnames": [f"{name}.invalid"], "expires_in_secs": 600}
+)
 invite = made["invite"]["invite_id"]
 ask("DELETE", f"/v1/invites/{invite}")
 print(f"the hub made the invite {invite} and revoked it")
