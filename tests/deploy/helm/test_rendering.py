@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import helm_python
@@ -79,3 +80,18 @@ def test_notes_say_what_to_do_next(case: str) -> None:
 
     assert all("helm -n tunnel" in text or "kubectl -n tunnel" in text for text in notes)
     assert notes
+
+
+@pytest.mark.parametrize("case", ["hubs-on-postgres", "edge", "agents", "all-with-agents"])
+def test_a_package_has_what_the_links_lead_to(case: str, tmp_path: Path) -> None:
+    chart, values = CASES[case]
+    with helm_python.Chart.load(CHARTS / chart) as loaded:
+        package = loaded.save(tmp_path)
+
+    assert render(package, values).keys() == render(chart, values).keys()
+    assert without_keys(render(package, values)) == without_keys(render(chart, values))
+
+
+def without_keys(templates: dict[str, str]) -> dict[str, str]:
+    """Return templates but for the keys of a hub, which are made anew each time."""
+    return {path: text for path, text in templates.items() if not path.endswith("keys.yaml")}
