@@ -17,7 +17,7 @@ from towonel.cli.settings import CommandSettings, ServeSettings
 from towonel.client.hub import HubClient
 from towonel.edge.settings import EdgeSettings
 from towonel.hub.settings import HubSettings
-from towonel.runtime.settings import Settings, load
+from towonel.runtime.settings import Settings, load, variables
 
 ROOT = Path(__file__).parents[2]
 LISTENERS: dict[type[Settings], str] = {
@@ -27,9 +27,9 @@ LISTENERS: dict[type[Settings], str] = {
 }
 
 
-def example() -> dict[str, str]:
-    """Return the variables of `.env.example` as `docker run --env-file` reads them, each set."""
-    text = re.sub(r"^#", "", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+def example(name: str = ".env.example") -> dict[str, str]:
+    """Return the variables of a file of examples as `docker run --env-file` reads them, each set."""
+    text = re.sub(r"^#", "", (ROOT / name).read_text(), flags=re.MULTILINE)
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 
@@ -79,6 +79,26 @@ def test_the_example_sets_every_variable_to_what_it_is_without_it() -> None:
         "TOWONEL_INVITE_TOKEN"
     ]
     assert load(HubSettings, example()) == load(HubSettings, {})
+
+
+def test_the_example_of_an_agent_sets_all_that_an_agent_reads_to_its_default() -> None:
+    found = example("examples/agent.env.example")
+
+    assert found.keys() == {variable.name for variable in variables(AgentSettings)}
+    assert [variable_of(line) for line in problems_of(AgentSettings, found)] == [
+        "TOWONEL_INVITE_TOKEN"
+    ]
+
+
+def test_the_example_of_a_node_sets_all_that_its_programs_read_to_its_default() -> None:
+    found, programs = (
+        example("examples/node.env.example"),
+        (HubSettings, EdgeSettings, ServeSettings),
+    )
+
+    assert found.keys() == {variable.name for cls in programs for variable in variables(cls)}
+    assert [problems_of(cls, found) for cls in programs] == [[], [], []]
+    assert load(HubSettings, found) == load(HubSettings, {})
 
 
 async def start(runner: ProcessRunner, name: Name, environ: dict[str, str]) -> None:

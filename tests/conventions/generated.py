@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conventions.code_texts import CODE_TEXTS
+from support import chart_schemas
 
 from towonel.agent.settings import AgentSettings
 from towonel.cli.settings import CommandSettings, ServeSettings, TokenSettings
@@ -40,6 +41,14 @@ PROCESSES: dict[str, type[Settings]] = {
     "Command line": CommandSettings,
     "`towonel serve`": ServeSettings,
 }
+GENERATED = (
+    "`make docs` writes this file from the code. Remove the # before a name to set it:"
+    " `sed 's/^#//'` sets every default."
+)
+AGENT_EXAMPLE = """Every variable of an agent. TOWONEL_INVITE_TOKEN must be set, and an agent without TOWONEL_AGENT_SERVICES publishes none.
+deploy/compose/agent.yaml reads a copy of this file, agent.env beside it; what it sets itself wins."""
+NODE_EXAMPLE = """Every variable of a hub, of an edge, and of `towonel serve`, which runs both. None must be set but TOWONEL_DATA_DIR, which the images set to /data.
+The files in deploy/compose read a copy of this file, node.env beside them; what they set themselves wins."""
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -71,14 +80,13 @@ def described(variable: Variable) -> str:
     return variable.description + secret + (f" Also read as {old}." if old else "")
 
 
-def env_example() -> str:
-    """Every variable of the services, commented out, with its default."""
-    lines = [
-        "## Every variable there is; `make docs` writes this file from the code.\n",
-        "## Remove the # before a name to set it: `sed 's/^#//' .env.example` sets every default.\n",
-    ]
+def env_example(head: str, *processes: str) -> str:
+    """Every variable of these processes, commented out, with its default, below lines that say what for."""
+    lines = ["".join(f"## {line}\n" for line in (*head.splitlines(), GENERATED))]
     written = set[str]()
     for name, found in by_process().items():
+        if name not in {"Every service", *processes}:
+            continue
         new = [v for v in found if v.name not in written]
         written |= {v.name for v in new}
         lines.append(f"\n## --- {name} ---\n")
@@ -280,8 +288,13 @@ def documents() -> dict[Path, str]:
         path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
         for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
     }
+    wanted |= chart_schemas.documents()
     return wanted | {
-        ROOT / ".env.example": env_example(),
+        ROOT / ".env.example": env_example("Every variable there is.", *PROCESSES),
+        ROOT / "examples/agent.env.example": env_example(AGENT_EXAMPLE, "Agent"),
+        ROOT / "examples/node.env.example": env_example(
+            NODE_EXAMPLE, "Hub", "Edge", "`towonel serve`"
+        ),
         ROOT / "libs/wire/src/towonel/wire/variables.py": variable_names(),
     }
 

@@ -19,7 +19,14 @@ def relative(path: Path) -> str:
 
 SOURCES = files("libs/*/src/**/*.py", "services/*/src/**/*.py", "cli/src/**/*.py")
 SUPPORT = files("tests/support/**/*.py", "bench/**/*.py")
-DOCUMENTS = files("*.md", "docs/*.md", ".env.example")
+DOCUMENTS = files(
+    "*.md",
+    "docs/*.md",
+    ".env.example",
+    "examples/*",
+    "deploy/compose/*.yaml",
+    "deploy/monitoring/*.yaml",
+)
 TESTS = files(
     "libs/*/tests/**/*.py", "services/*/tests/**/*.py", "cli/tests/**/*.py", "tests/**/*.py"
 )
