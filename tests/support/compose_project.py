@@ -26,6 +26,7 @@ DOCKER = next(
     ),
     None,
 )
+OURS = ("towonel", "towonel-hub", "towonel-edge", "towonel-agent", "towonel-hub-caddy")
 WAIT_S = 90.0
 
 
@@ -39,19 +40,21 @@ def docker(*arguments: str, stdin: str | None = None) -> str:
     return said.stdout
 
 
-def has_engine() -> bool:
-    """Return whether there is an engine to start containers."""
-    return (
-        DOCKER is not None
-        and subprocess.run((DOCKER, "info"), capture_output=True, check=False).returncode == 0
-    )
-
-
 def has_image(name: str) -> bool:
     """Return whether the engine has an image."""
     assert DOCKER is not None
     found = subprocess.run((DOCKER, "image", "inspect", name), capture_output=True, check=False)
     return found.returncode == 0
+
+
+def find_missing() -> str | None:
+    """Return what there is not and must be, to start containers of our images."""
+    if DOCKER is None:
+        return "Docker with the plugin of Compose"
+    if subprocess.run((DOCKER, "info"), capture_output=True, check=False).returncode != 0:
+        return "a Docker engine that runs"
+    missing = [name for name in OURS if not has_image(name)]
+    return f"images, which deploy/images makes: {', '.join(missing)}" if missing else None
 
 
 def stand_in(image: str, name: str) -> None:

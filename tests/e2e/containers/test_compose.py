@@ -1,14 +1,16 @@
 """Each file of deploy/compose, used as its head says: up, a request through the tunnel, down, up with its data."""
 
 import json
+import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from support.compose_project import Project, fetch, until
+from support.compose_project import Project, fetch, find_missing, stand_in, until
 from support.ports import free_port
 
 HUB, APP = "hub.example.eu", "app.example.eu"
@@ -57,7 +59,32 @@ networks:
   hub: {{external: true, name: PROJECT_default}}
 """
 type Make = Callable[..., Project]
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(600), pytest.mark.xdist_group("compose")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("compose")]
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def images() -> None:
+    """All images: official ones that no registry gave are made of Debian's packages."""
+    if (missing := find_missing()) is not None:
+        pytest.skip(f"needs {missing}")
+    stand_in("caddy:2", "caddy")
+    stand_in("prom/prometheus:v3.5.0", "prometheus")
+
+
+@pytest.fixture
+def project(images: None, tmp_path: Path) -> Iterator[Make]:
+    """Make projects of files of deploy/compose; what they started is gone after the test."""
+    made: list[Project] = []
+
+    def make(*files: str, overlay: str, **variables: str) -> Project:
+        name = f"towonel-test-{os.getpid()}-{next(_numbers)}"
+        made.append(Project(name, files, tmp_path, variables, overlay))
+        return made[-1]
+
+    yield make
+    for one in reversed(made):
+        one.down(volumes=True)
 
 
 class Tunnel:
