@@ -60,7 +60,8 @@ class Service:
     def reads(self) -> set[str]:
         """Return the variables that its programs read."""
         found = {v.name for cls in PROGRAMS[self.image] for v in variables(cls)}
-        return found | {f"{name}_FILE" for name in found}
+        of_caddy = {"CADDY_GLOBAL_OPTIONS"} if self.image.endswith("-caddy") else set[str]()
+        return found | of_caddy | {f"{name}_FILE" for name in found}
 
 
 def fill_in(text: str, values: dict[str, str]) -> str:

@@ -61,7 +61,9 @@ def test_there_is_a_file_for_each_way_to_run_it() -> None:
     """Prevents a moved folder from turning every check of this file into a pass."""
     names = {path.stem for path in COMPOSE_FILES}
 
-    assert names == {"compose", "plain", "agent", "split", "edge", "monitoring"}
+    listed = set(re.findall(r"\(deploy/compose/(\w+)\.yaml\)", (ROOT / "README.md").read_text()))
+
+    assert names == listed == {"compose", "plain", "agent", "split", "edge", "monitoring"}
     assert len(OURS) > 6
 
 
