@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-
 ANSWER = b"through the tunnel\n"
 # PROXY protocol, version 2, command LOCAL: who connects speaks for itself.
 PROXY_HEADER = bytes.fromhex("0d0a0d0a000d0a515549540a20000000")
@@ -44,7 +43,8 @@ def ask(method: str, path: str, body: dict[str, object] | None = None) -> dict[s
         method=method,
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read() or b"{}")
+        found: dict[str, dict[str, str]] = json.loads(answer.read() or b"{}")
+    return found
 
 
 def write_certificate() -> pathlib.Path:

@@ -10,7 +10,7 @@ import sys
 import urllib.request
 
 
-def ask(method: str, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
+def ask(method: str, path: str, body: dict[str, object] | None = None) -> dict[str, dict[str, str]]:
     """Return the answer to a request that the operator's key signs for."""
     key = pathlib.Path(os.environ["KEY_FILE"]).read_text().strip()
     request = urllib.request.Request(
@@ -20,7 +20,8 @@ def ask(method: str, path: str, body: dict[str, object] | None = None) -> dict[s
         method=method,
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read() or b"{}")
+        found: dict[str, dict[str, str]] = json.loads(answer.read() or b"{}")
+    return found
 
 
 name = f"helm-test-{os.urandom(4).hex()}"

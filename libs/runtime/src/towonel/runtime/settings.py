@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from towonel.runtime.addresses import is_ip
+from towonel.runtime.addresses import WILDCARDS, is_ip
 from towonel.runtime.environment.certificates import find_certificate_problem
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.environment.names import FILE_SUFFIX, find_unknown
@@ -188,6 +188,17 @@ def parse_address(text: str) -> tuple[str, int]:
     if not _HOST.fullmatch(host) and not is_ip(host):
         raise ValueError(f"the host must be a name or an IP address, as in {EXAMPLE_ADDRESS}")
     return host, int(port)
+
+
+def describe_undialable(text: str, example: str) -> str | None:
+    """Return why others cannot dial an address, such as that of a wildcard; None if they can."""
+    try:
+        host, port = parse_address(text)
+    except ValueError as error:
+        return str(error)
+    if host in WILDCARDS or port == 0:
+        return f"must be what others can dial, as in {example}"
+    return None
 
 
 def _parse_address(value: object) -> object:

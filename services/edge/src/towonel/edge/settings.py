@@ -39,7 +39,7 @@ from towonel.runtime.addresses import (
 from towonel.runtime.environment.folders import Folder
 from towonel.runtime.environment.rules import EXAMPLE_ADDRESS
 from towonel.runtime.redis.url import RedisUrl
-from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
+from towonel.runtime.settings import CsvList, HostPort, Settings, describe_undialable
 from towonel.runtime.sockets import limit_by_descriptors
 from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS, HandshakeLimits
 from towonel.wire.addresses import format_address
@@ -395,18 +395,8 @@ class EdgeSettings(Settings):
     @field_validator("advertised_addresses")
     @classmethod
     def _check_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        problems: list[str] = []
-        for text in value:
-            try:
-                host, port = parse_address(text)
-            except ValueError as error:
-                problems.append(f"{text!r}: {error}")
-                continue
-            if host in WILDCARDS or port == 0:
-                problems.append(
-                    f"{text!r}: must be what agents can dial, as in edge.example.eu:443"
-                )
-        if problems:
+        found = ((text, describe_undialable(text, "edge.example.eu:443")) for text in value)
+        if problems := [f"{text!r}: {problem}" for text, problem in found if problem]:
             raise ValueError("\n".join(problems))
         return value
 
