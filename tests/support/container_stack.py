@@ -162,7 +162,9 @@ def start_origin(
     return stack.engine.start(PYTHON, name, network=network, command=command, **mounted(stack))
 
 
-def visit(stack: Deployment, network: Network, host: str, hostname: str) -> tuple[str, str]:
+def fetch_as_guest(
+    stack: Deployment, network: Network, host: str, hostname: str
+) -> tuple[str, str]:
     """Return what a client in a container gets, and the client's own address."""
     client = stack.engine.start(PYTHON, network=network, command=["sleep", "60"], **mounted(stack))
     client.reload()

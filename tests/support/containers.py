@@ -1,6 +1,6 @@
 """Containers of the tests: programs of our images, and networks that keep an agent and its edge apart.
 
-    visitors ── public: hub, edges ──┐ published at the public address
+    clients ─── public: hub, edges ──┐ published at the public address
                                      │ translated both ways (NAT)
                 home: agents, origins ┘
 
