@@ -10,7 +10,7 @@ from typing import Any
 
 from docker.models.containers import Container
 from docker.models.networks import Network
-from support.containers import PYTHON, Engine, execute, gateway, is_ready
+from support.containers import PYTHON, READY_S, Engine, execute, gateway, is_ready
 from support.origins import Certificates
 from support.stack import until
 
@@ -62,7 +62,7 @@ class Deployment:
         self.engine.start("redis:8", "redis", network=self.public)
         query = ("psql", "-h", "127.0.0.1", "-U", "hub", "-c", "SELECT 1", "hub")
         environ = {"PGPASSWORD": password}
-        await until(lambda: execute(postgres, *query, environment=environ).code == 0, 60)
+        await until(lambda: execute(postgres, *query, environment=environ).code == 0, READY_S)
         self.hub = self.engine.start(
             "towonel-hub",
             "hub",
@@ -140,7 +140,7 @@ class Deployment:
         async def check() -> bool:
             return (await self.ask(hostname, port)).startswith(f"{answer} ")
 
-        await until(check, 60)
+        await until(check, READY_S)
 
     async def refuses(self, hostname: str, port: int = EDGE_PORT) -> None:
         """Wait until a client gets nothing any more."""
