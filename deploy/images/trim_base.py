@@ -25,7 +25,8 @@ PACKAGES = re.compile(
 )
 STDLIB = Path(sysconfig.get_path("stdlib"))
 MODULES = ("ensurepip", "idlelib", "pydoc_data", "test", "tkinter", "turtledemo", "lib2to3")
-# Of coreutils, what needs libraries that nothing else does.
+# Of Python, what runs modules that went, and of coreutils, what needs libraries that nothing else does.
+SCRIPTS = ("pip*", "idle*", "pydoc*", "python*-config", "python*-gdb.py")
 COREUTILS = ("expr", "factor", "pinky", "users", "who")
 OTHERS = (
     *(
@@ -58,21 +59,13 @@ def main() -> None:
     """Take all of it out."""
     take_out_packages()
     libraries = Path(f"/usr/lib/{platform.machine()}-linux-gnu")
-    unused = [
-        *STDLIB.glob("config-3.13-*"),
-        *STDLIB.glob("lib-dynload/_dbm*"),
-        *STDLIB.glob("lib-dynload/_gdbm*"),
-    ]
-    unused += [
-        *STDLIB.glob("site-packages/pip*"),
-        *Path("/usr/lib/python3/dist-packages").glob("pip*"),
-    ]
-    unused += [
-        *Path("/usr/local/bin").glob("pip*"),
-        *libraries.glob("gconv"),
-        *libraries.glob("*.a"),
-    ]
-    unused += [libraries / "perl-base", *(Path("/usr/bin") / name for name in COREUTILS)]
+    unused = [*STDLIB.glob("config-3.13-*"), *STDLIB.glob("site-packages/pip*")]
+    # Modules whose libraries are not there: Tk never was.
+    unused += [*STDLIB.glob("lib-dynload/_*dbm*"), *STDLIB.glob("lib-dynload/_tkinter*")]
+    unused += [*Path("/usr/lib/python3/dist-packages").glob("pip*")]
+    unused += [each for name in SCRIPTS for each in Path("/usr/local/bin").glob(name)]
+    unused += [*libraries.glob("gconv"), *libraries.glob("*.a"), libraries / "perl-base"]
+    unused += [Path("/usr/bin") / name for name in COREUTILS]
     for path in (*unused, *(STDLIB / name for name in MODULES), *map(Path, OTHERS)):
         remove(path)
     Path("/var/log").mkdir()
@@ -82,11 +75,11 @@ def main() -> None:
 
 
 def take_out_packages() -> None:
-    """Remove the files of the packages, and the packages from dpkg's list."""
+    """Remove the files of the packages, and the packages from dpkg's list, which has some without files."""
     status = STATUS.read_text().split("\n\n")
     names = [re.match(r"Package: (.*)", paragraph) for paragraph in status]
     gone = [name[1] for name in names if name and PACKAGES.fullmatch(name[1])]
-    listed = subprocess.run(("dpkg", "-L", *gone), check=True, capture_output=True, text=True)
+    listed = subprocess.run(("dpkg", "-L", *gone), check=False, capture_output=True, text=True)
     for line in listed.stdout.splitlines():
         path = Path(line)
         if path.is_symlink() or path.is_file():

@@ -10,7 +10,7 @@ from typing import Any
 
 from docker.models.containers import Container
 from docker.models.networks import Network
-from support.containers import PYTHON, Engine, execute, gateway, is_ready
+from support.containers import PYTHON, READY_S, Engine, execute, gateway, is_ready
 from support.origins import Certificates
 from support.stack import until
 
@@ -62,7 +62,7 @@ class Deployment:
         self.engine.start("redis:8", "redis", network=self.public)
         query = ("psql", "-h", "127.0.0.1", "-U", "hub", "-c", "SELECT 1", "hub")
         environ = {"PGPASSWORD": password}
-        await until(lambda: execute(postgres, *query, environment=environ).code == 0, 60)
+        await until(lambda: execute(postgres, *query, environment=environ).code == 0, READY_S)
         self.hub = self.engine.start(
             "towonel-hub",
             "hub",
@@ -114,6 +114,7 @@ class Deployment:
         agent = self.engine.start(
             "towonel-agent",
             network=self.home,
+            healthcheck={"interval": 2_000_000_000},  # of the image's own check, in ns
             environment={
                 "TOWONEL_INVITE_TOKEN": token,
                 "TOWONEL_AGENT_SERVICES": json.dumps([published | service]),
@@ -127,7 +128,7 @@ class Deployment:
 
     def operator(self) -> HubClient:
         key = execute(self.hub, "cat", "/data/operator.key").output.strip()
-        return HubClient(self.hub_url, operator_key=key)
+        return HubClient(self.hub_url, operator_key=key, allow_insecure=True)
 
     async def ask(self, hostname: str, port: int = EDGE_PORT, command: str = "who") -> str:
         """Return what an origin answers to a client on this machine, or why nothing came."""
@@ -139,7 +140,7 @@ class Deployment:
         async def check() -> bool:
             return (await self.ask(hostname, port)).startswith(f"{answer} ")
 
-        await until(check, 60)
+        await until(check, READY_S)
 
     async def refuses(self, hostname: str, port: int = EDGE_PORT) -> None:
         """Wait until a client gets nothing any more."""
@@ -161,7 +162,9 @@ def start_origin(
     return stack.engine.start(PYTHON, name, network=network, command=command, **mounted(stack))
 
 
-def fetch(stack: Deployment, network: Network, host: str, hostname: str) -> tuple[str, str]:
+def fetch_as_guest(
+    stack: Deployment, network: Network, host: str, hostname: str
+) -> tuple[str, str]:
     """Return what a client in a container gets, and the client's own address."""
     client = stack.engine.start(PYTHON, network=network, command=["sleep", "60"], **mounted(stack))
     client.reload()

@@ -1,6 +1,6 @@
 """Containers of the tests: programs of our images, and networks that keep an agent and its edge apart.
 
-    visitors ── public: hub, edges ──┐ published at the public address
+    clients ─── public: hub, edges ──┐ published at the public address
                                      │ translated both ways (NAT)
                 home: agents, origins ┘
 
@@ -22,6 +22,7 @@ from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
 from support.stack import until
 
+READY_S = 120.0  # on a machine with much else to do
 PYTHON = "python:3.13-slim-trixie"
 NAT_RULE = ("DOCKER-USER", "-m", "conntrack", "--ctstate", "DNAT", "-j", "ACCEPT")
 
@@ -125,7 +126,7 @@ def exit_code(container: Container) -> int | None:
     return None if state["Running"] else int(state["ExitCode"])
 
 
-async def is_ready(container: Container, program: str, within_s: float = 60.0) -> None:
+async def is_ready(container: Container, program: str, within_s: float = READY_S) -> None:
     """Wait until a program says that it is ready, by its health check; an end says what it logged."""
 
     def check() -> bool:

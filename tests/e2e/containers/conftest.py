@@ -12,8 +12,9 @@ from support.containers import Engine, running_engine, translation
 from support.origins import Certificates
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def engine() -> Generator[Engine]:
+    """An engine whose containers end with the test."""
     with running_engine() as running:
         yield running
 

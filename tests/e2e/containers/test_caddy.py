@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from docker.models.containers import Container
-from support.container_stack import EDGE_PORT, Deployment, fetch
+from support.container_stack import EDGE_PORT, Deployment, fetch_as_guest
 from support.containers import Engine, execute, exit_code, is_ready, translation
 from support.stack import until
 
@@ -60,7 +60,7 @@ async def test_the_hub_is_reached_by_its_name_and_the_edge_by_all_others(
     front.start_origin("home", hostname, proxied=True)
     agent = await front.start_agent_of(hostname, "home", proxy_protocol="v2")
     await front.answers(hostname, "home")
-    answer, own = fetch(front, front.public, "hub", hostname)
+    answer, own = fetch_as_guest(front, front.public, "hub", hostname)
     context = ssl.create_default_context(cafile=str(front.folder / "caddy.pem"))
     async with httpx.AsyncClient(verify=context, trust_env=False) as client:
         url, host = f"https://{front.address}/v1/health", {"Host": HUB}

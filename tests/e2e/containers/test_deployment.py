@@ -1,7 +1,7 @@
 """Our images as one deployment, with real Postgres, Redis and clients, and an agent behind NAT."""
 
 import pytest
-from support.container_stack import EDGE_PORT, Deployment, fetch, reaches
+from support.container_stack import EDGE_PORT, Deployment, fetch_as_guest, reaches
 from support.containers import address_in, exit_code, health, is_ready
 from support.stack import until
 
@@ -31,7 +31,7 @@ async def test_the_origin_learns_the_address_of_a_client_by_proxy_v2(
     token = (await deployment.invite(hostname)).token
     await deployment.start_agent(token, hostname, "proxied", proxy_protocol="v2")
     await deployment.answers(hostname, "proxied")
-    answer, own = fetch(deployment, deployment.public, f"edge-{EDGE_PORT}", hostname)
+    answer, own = fetch_as_guest(deployment, deployment.public, f"edge-{EDGE_PORT}", hostname)
 
     assert answer == f"proxied {own}"
 

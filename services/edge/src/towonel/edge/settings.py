@@ -115,8 +115,7 @@ class EdgeSettings(Settings):
         default=None,
         validate_default=True,
         validation_alias="TOWONEL_EDGE_STATE_DIR",
-        description="Folder for the last routes and the edge's certificate. "
-        "Default: edge in TOWONEL_DATA_DIR, or in the current folder.",
+        description="Folder for the last routes and the edge's certificate. Default: edge in TOWONEL_DATA_DIR, or in the current folder.",
     )
     enabled: bool = Field(
         default=True,
@@ -136,8 +135,7 @@ class EdgeSettings(Settings):
     session_tcp: bool = Field(
         default=True,
         validation_alias="TOWONEL_EDGE_SESSION_TCP",
-        description="Whether the edge itself listens for lanes where sessions are elsewhere than clients; false where a proxy"
-        " has TCP of that port, and passes lanes on to TOWONEL_EDGE_LISTEN_ADDR.",
+        description="Whether the edge itself listens for lanes where sessions are elsewhere than clients; false where a proxy has TCP of that port, and passes lanes on to TOWONEL_EDGE_LISTEN_ADDR.",
     )
     health_listen: HostPort = Field(
         default=("0.0.0.0", 9090),  # noqa: S104 the original's default
@@ -176,8 +174,7 @@ class EdgeSettings(Settings):
         validation_alias=AliasChoices(
             "TOWONEL_EDGE_ADVERTISED_ADDRESSES", "TOWONEL_EDGE_PUBLIC_ADDRESSES"
         ),
-        description="host:port list that agents dial. Default: the host of "
-        "TOWONEL_HUB_PUBLIC_URL, or the listen address, or this machine's own, with the session port.",
+        description="host:port list that agents dial. Default: the host of TOWONEL_HUB_PUBLIC_URL, or the listen address, or this machine's own, with the session port.",
     )
     redis_url: RedisUrl = Field(
         default=None,
@@ -194,8 +191,7 @@ class EdgeSettings(Settings):
     relay_engine: Annotated[Engine, BeforeValidator(parse_engine)] = Field(
         default=Engine.AUTO,
         validation_alias="TOWONEL_RELAY_ENGINE",
-        description="What carries the bytes of clients in worker processes: compiled, or python, which does the same"
-        " for more processor time; auto is compiled where that is installed.",
+        description="What carries the bytes of clients in worker processes: compiled, or python, which does the same for more processor time; auto is compiled where that is installed.",
     )
     proxy_protocol: bool = Field(
         default=False,
