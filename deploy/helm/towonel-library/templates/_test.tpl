@@ -18,7 +18,7 @@ metadata:
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 spec:
   restartPolicy: Never
-  activeDeadlineSeconds: 120
+  activeDeadlineSeconds: 180
   {{- include "towonel.podDefaults" $root | nindent 2 }}
   containers:
     - name: test
