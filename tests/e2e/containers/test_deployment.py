@@ -1,5 +1,7 @@
 """Our images as one deployment, with real Postgres, Redis and clients, and an agent behind NAT."""
 
+import asyncio
+
 import pytest
 from support.container_stack import EDGE_PORT, Deployment, fetch_as_guest, reaches
 from support.containers import address_in, exit_code, health, is_ready
@@ -101,3 +103,30 @@ async def test_a_revoked_invite_ends_routes_and_the_agent(
     await deployment.refuses(hostname)
     await until(lambda: exit_code(agent) is not None, 90)
     assert exit_code(agent) == 1
+
+
+async def test_agents_and_edges_let_a_client_finish_and_end_with_0_when_they_are_stopped(
+    deployment: Deployment, hostname: str
+) -> None:
+    edge = deployment.edges[EDGE_PORT]
+    deployment.start_origin("last", hostname)
+    agent = await deployment.start_agent(
+        (await deployment.invite(hostname)).token, hostname, "last"
+    )
+    await deployment.answers(hostname, "last")
+    reader, writer = await asyncio.open_connection(
+        *(deployment.address, EDGE_PORT),
+        ssl=deployment.certificates.client(),
+        server_hostname=hostname,
+    )
+    stops = [
+        asyncio.create_task(asyncio.to_thread(each.stop, timeout=60)) for each in (agent, edge)
+    ]
+    await until(lambda: all(b"process.stop_requested" in one.logs() for one in (agent, edge)))
+    writer.write(b"who\n")
+    answer = await reader.readline()
+    writer.close()
+    await asyncio.wait(stops)
+
+    assert answer.startswith(b"last ")
+    assert (exit_code(agent), exit_code(edge)) == (0, 0)
