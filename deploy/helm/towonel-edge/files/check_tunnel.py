@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from typing import override
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -44,7 +45,7 @@ def ask(method: str, path: str, body: dict[str, object] | None = None) -> dict[s
         method=method,
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
-        found: dict[str, dict[str, str]] = json.loads(answer.read() or b"{}")
+        found: dict[str, object] = json.loads(answer.read() or b"{}")
     return found
 
 
@@ -91,6 +92,7 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(ANSWER)
 
+    @override
     def log_message(self, *_: object) -> None:
         """Leave the log to what is checked."""
 
