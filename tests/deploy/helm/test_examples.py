@@ -7,6 +7,8 @@ import yaml
 from support.chart_schemas import CHARTS
 from support.charts import parse, render
 
+pytestmark = pytest.mark.xdist_group("charts")  # one process renders each case once
+
 FOLDER = CHARTS / "examples" / "gateway"
 OBJECTS: dict[str, Any] = {
     one["kind"]: one for one in yaml.safe_load_all((FOLDER / "objects.yaml").read_text())

@@ -7,6 +7,8 @@ import pytest
 from support.chart_schemas import CHARTS, PROGRAMS
 from support.charts import CASES, Object, kinds, objects, only, pod_of, pods
 
+pytestmark = pytest.mark.xdist_group("charts")  # one process renders each case once
+
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 SELECTING = ("Service", "PodDisruptionBudget", "NetworkPolicy")
 

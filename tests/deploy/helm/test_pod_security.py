@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from support.charts import CASES, Object, pods
 
+pytestmark = pytest.mark.xdist_group("charts")  # one process renders each case once
+
 SAFE_VOLUMES = {
     "configMap",
     "csi",

@@ -7,6 +7,8 @@ import helm_python
 import pytest
 from support.charts import AGENT, ALL, EDGE, HUB, Values, render
 
+pytestmark = pytest.mark.xdist_group("charts")  # one process renders each case once
+
 
 class Mistake(NamedTuple):
     """Value that is wrong, at a path of a chart's values that are right otherwise."""

@@ -14,6 +14,8 @@ from referencing import Registry, Resource
 from support.chart_schemas import CHARTS
 from support.charts import CASES, Object, kinds, objects, render
 
+pytestmark = pytest.mark.xdist_group("charts")  # one process renders each case once
+
 VERSION = "v1.34.0-local-strict"
 # Kinds that operators define, and not Kubernetes.
 FOREIGN = {"HTTPRoute", "PrometheusRule", "ServiceMonitor"}

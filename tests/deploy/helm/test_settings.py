@@ -8,6 +8,8 @@ from support.charts import AGENT, CASES, EDGE, HUB, kinds, objects, program_vari
 
 from towonel.runtime.settings import load, variables
 
+pytestmark = pytest.mark.xdist_group("charts")  # one process renders each case once
+
 OF_ONE_CHART = [name for name, case in CASES.items() if case.chart != "towonel"]
 FILE_SUFFIX = "_FILE"
 
