@@ -107,14 +107,14 @@ class Deployment:
             return await client.invites.create(InviteIn(hostnames=list(hostnames)))
 
     async def start_agent(
-        self, token: str, hostname: str, origin: str, **service: str
+        self, token: str, hostname: str, origin: str, *, health_s: int = 60, **service: str
     ) -> Container:
         """Start an agent at home that publishes one origin."""
         published = {"hostname": hostname, "origin": f"{origin}:4443", "proxy_protocol": "none"}
         agent = self.engine.start(
             "towonel-agent",
             network=self.home,
-            healthcheck={"interval": 2_000_000_000},  # of the image's own check, in ns
+            healthcheck={"interval": health_s * 1_000_000_000},  # of the image's own check, in ns
             environment={
                 "TOWONEL_INVITE_TOKEN": token,
                 "TOWONEL_AGENT_SERVICES": json.dumps([published | service]),

@@ -35,10 +35,10 @@ class Front(Deployment):
         await until(lambda: execute(self.hub, "cat", ROOT).code == 0)
         (self.folder / "caddy.pem").write_text(execute(self.hub, "cat", ROOT).output)
 
-    async def start_agent_of(self, hostname: str, origin: str, **service: str) -> Container:
+    async def start_agent_of(self, hostname: str, origin: str) -> Container:
         create = ("towonel", "invite", "create", "--hostnames", hostname)
         token = next(w for w in execute(self.hub, *create).output.split() if w.startswith("tt_inv"))
-        return await self.start_agent(token, hostname, origin, **service)
+        return await self.start_agent(token, hostname, origin, proxy_protocol="v2")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -58,7 +58,7 @@ async def test_the_hub_is_reached_by_its_name_and_the_edge_by_all_others(
     front: Front, hostname: str
 ) -> None:
     front.start_origin("home", hostname, proxied=True)
-    agent = await front.start_agent_of(hostname, "home", proxy_protocol="v2")
+    agent = await front.start_agent_of(hostname, "home")
     await front.answers(hostname, "home")
     answer, own = fetch_as_guest(front, front.public, "hub", hostname)
     context = ssl.create_default_context(cafile=str(front.folder / "caddy.pem"))

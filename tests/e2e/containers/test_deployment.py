@@ -14,9 +14,8 @@ async def test_an_agent_behind_nat_publishes_and_its_clients_are_served(
     deployment: Deployment, hostname: str
 ) -> None:
     origin = deployment.start_origin("home", hostname)
-    agent = await deployment.start_agent(
-        (await deployment.invite(hostname)).token, hostname, "home"
-    )
+    token = (await deployment.invite(hostname)).token
+    agent = await deployment.start_agent(token, hostname, "home", health_s=2)
     await deployment.answers(hostname, "home")
     edge = address_in(deployment.edges[EDGE_PORT], deployment.public)
 
@@ -24,6 +23,7 @@ async def test_an_agent_behind_nat_publishes_and_its_clients_are_served(
     assert reaches(origin, deployment.address, EDGE_PORT)
     assert not agent.ports
     await until(lambda: health(agent) == "healthy", 60)
+    agent.remove(force=True)  # its checks take time from the other tests
 
 
 async def test_the_origin_learns_the_address_of_a_client_by_proxy_v2(
