@@ -112,6 +112,18 @@ async def test_a_client_says_what_was_there_instead_of_the_page(
             await fetch(url(port), 0.5, certificate)
 
 
+async def test_a_client_gives_a_server_up_that_never_answers(
+    certificate: Path, server: Server
+) -> None:
+    server.answer = None
+
+    async with impostor(certificate, server) as port:
+        with pytest.raises(TimeoutError, match="no answer"):
+            await fetch(url(port), 0.1, certificate)
+
+    assert len(server.requests) == 1
+
+
 async def test_a_client_waits_for_a_page_that_comes_late(certificate: Path, server: Server) -> None:
     server.reply(503)
 

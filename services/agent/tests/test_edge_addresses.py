@@ -55,7 +55,7 @@ async def test_a_name_that_does_not_resolve_leaves_the_others(names: Names, besi
 
 async def test_names_of_which_none_resolves_are_told(names: Names) -> None:
     with pytest.raises(OSError, match=r"unknown\.eu: Name or service not known"):
-        await resolve_edge(names.resolver, [("unknown.eu", 443), ("silent.eu", 443)], within_s=0.1)
+        await resolve_edge(names.resolver, [("unknown.eu", 443), ("silent.eu", 443)], within_s=1)
     with pytest.raises(OSError, match="no name server answers within"):
         await resolve_edge(names.resolver, [("silent.eu", 443)], within_s=0.1)
     with pytest.raises(OSError, match="no name server answers within"):
