@@ -1,8 +1,8 @@
 /* Hop of a message, received of one socket and sent to the other, and the calls that begin and end a connection.
  *
- * interpreted.py says what each function does. Nothing here waits, allocates more than what it returns, or keeps
- * anything. Sockets are non-blocking; MSG_DONTWAIT holds for one that is not. The interpreter's lock is kept: a
- * worker has one thread.
+ * interpreted.py says what the hop does, and sockets.py what the other calls do. Nothing here waits, allocates
+ * more than what it returns, or keeps anything. Sockets are non-blocking; MSG_DONTWAIT holds for one that is not.
+ * The interpreter's lock is kept: a worker has one thread.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
