@@ -1,11 +1,11 @@
 """Alerts, as Prometheus decides them: each fires for its own trouble, and none while all is well."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from support.promtool import promtool
 
 ALERTS = Path(__file__).parents[2] / "deploy/monitoring/alerts.yaml"
 HUB, EDGE, AGENT = (f'job="towonel-{name}", instance="{name}"' for name in ("hub", "edge", "agent"))
@@ -99,10 +99,6 @@ def question(series: dict[str, str], firing: list[str]) -> dict[str, object]:
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [{"expr": expression, "eval_time": "20m", "exp_samples": samples}],
     }
-
-
-def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(("promtool", *arguments), capture_output=True, text=True, check=False)
 
 
 def check_answer(folder: Path, asked: dict[str, object]) -> None:

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.promtool import promtool
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "deploy/monitoring/dashboards").glob("*.json"))
-
-
-def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(("promtool", *arguments), capture_output=True, text=True, check=False)
 
 
 def check_queries(folder: Path, queries: list[str]) -> subprocess.CompletedProcess[str]:
