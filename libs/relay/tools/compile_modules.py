@@ -15,8 +15,10 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from platforms import HERE, Platform
+
 from towonel.relay.hop.modules import PACKAGE, digest_of
-from towonel.relay.hop.use_modules import LIST, UNIT, file_of
+from towonel.relay.hop.use_modules import LIST, UNIT
 
 ROOT = Path(__file__).resolve().parents[3]
 LISTED: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
@@ -46,7 +48,9 @@ def name_module(source: Path) -> str:
     return ".".join(find_package_path(source).with_suffix("").parts)
 
 
-def compile_into(folder: Path, more: Sequence[Path] = (), optimize: int = 2) -> None:
+def compile_into(
+    folder: Path, more: Sequence[Path] = (), optimize: int = 2, platform: Platform = HERE
+) -> None:
     """Put the compiled modules, and `more` that inherit from them, into a folder, in place of what it has.
 
     Raises:
@@ -63,14 +67,14 @@ def compile_into(folder: Path, more: Sequence[Path] = (), optimize: int = 2) -> 
             copy.parent.mkdir(exist_ok=True)
             shutil.copy(source, copy)
         files = [str(find_package_path(source)) for source in sources]
-        command = [sys.executable, __file__, BUILD, str(optimize), *files]
+        command = ["env", *platform.variables, sys.executable, __file__]
+        command += [BUILD, str(optimize), *files]
         subprocess.run(command, check=True, cwd=build)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        suffix = sysconfig.get_config_var("EXT_SUFFIX")
         for name in (UNIT, *map(name_module, sources)):
             made = build.joinpath(*name.split("."))
-            shutil.move(made.with_name(made.name + suffix), file_of(folder, name))
+            shutil.move(f"{made}{platform.suffix}", folder / f"{name}{platform.suffix}")
     digests = {name_module(source): digest_of(source) for source in sources}
     (folder / LIST).write_text(json.dumps(digests, indent=1))
 
