@@ -132,6 +132,25 @@ def test_an_interface_in_an_address_is_looked_up(hop: Hop | None) -> None:
             connect(("fe80::1%lo", port, 0, 0), hop).send(b"!")
 
 
+def test_the_scope_of_an_address_goes_to_the_kernel(hop: Hop | None) -> None:
+    own = socket.if_nametoindex("lo")
+    refused: list[int | None] = []
+    for scope in (0, own):
+        with pytest.raises(OSError, match=r"unreachable|Invalid|Cannot assign") as why:
+            connect(("fe80::1", 9, 0, scope), hop).send(b"!")
+        refused.append(why.value.errno)
+
+    assert refused[0] == errno.EINVAL  # such an address needs one
+    assert refused[1] != errno.EINVAL
+
+
+def test_the_first_port_is_for_the_kernel_to_refuse(hop: Hop | None) -> None:
+    sock = connect((NOBODY[0], 0), hop)
+
+    assert sock.getsockname()[0] == NOBODY[0]
+    sock.close()
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "error"),
     [

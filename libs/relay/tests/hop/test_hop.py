@@ -3,7 +3,9 @@
 import gc
 import signal
 import socket
+import struct
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +29,7 @@ from towonel.wire.lanes import HEAD, HEAD_BYTES
 
 ROOM = 64
 LARGE = 32 * 1024
+WAIT_S = 10  # of a call that waits, which none does
 
 
 @pytest.fixture
@@ -192,6 +195,7 @@ def test_a_target_that_is_gone_is_told_and_no_signal_comes(form: Form, ends: End
         ((0, 1, bytearray(ROOM), -1), OverflowError),
         ((0, 1, bytearray(ROOM), 1 << 32), ValueError),
         ((0, 1, bytearray(ROOM), 1), ValueError),
+        ((0, 1, bytearray(ROOM), 1 << 23), ValueError),
         ((0, 1, bytearray(ROOM), "head"), TypeError),
     ],
 )
@@ -205,6 +209,21 @@ def test_the_compiled_one_refuses_what_it_cannot_work_with(
         if isinstance(each, bytearray):  # of which no buffer is held
             each.append(0)
             each.pop()
+
+
+def test_nothing_is_waited_for_on_sockets_that_would_wait(ends: Ends) -> None:
+    ends.fill()
+    for each, option in ((ends.source, socket.SO_RCVTIMEO), (ends.target, socket.SO_SNDTIMEO)):
+        each.setblocking(True)
+        each.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", WAIT_S, 0))
+    before = time.monotonic()
+
+    for call, data in ((compiled.forward, b"hello"), (compiled.deliver, frame_of(b"hello"))):
+        arguments = ends.source.fileno(), ends.target.fileno(), bytearray(ROOM), HEAD_OF_DATA
+        assert call(*arguments) == NOTHING
+        ends.sender.send(data)
+        assert take_apart(call(*arguments)).unsent > 0
+    assert time.monotonic() - before < WAIT_S
 
 
 def test_a_descriptor_that_is_closed_is_a_failure(ends: Ends) -> None:

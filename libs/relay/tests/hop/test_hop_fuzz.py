@@ -85,6 +85,7 @@ def check(name: str, result: int, buffer: bytearray) -> None:
     assert unsent <= max(count - HEAD_BYTES, 0)
 
 
+@settings(deadline=None)  # under sanitizers a script takes as long as it takes
 @given(st.lists(steps, min_size=4, max_size=24))
 def test_both_forms_do_the_same(script: list[Step]) -> None:
     seen = [play(form, script) for form in FORMS.values()]
@@ -93,7 +94,7 @@ def test_both_forms_do_the_same(script: list[Step]) -> None:
 
 
 @pytest.mark.soak
-@settings(max_examples=5_000)
+@settings(max_examples=5_000, deadline=None)
 @given(st.lists(steps, min_size=4, max_size=60))
 def test_both_forms_do_the_same_for_long(script: list[Step]) -> None:
     seen = [play(form, script) for form in FORMS.values()]

@@ -7,7 +7,6 @@ from errno import EINPROGRESS
 from ipaddress import ip_address
 from typing import Final, Protocol, override
 
-from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.identity.lanes import LaneIdentity, LaneSeal, Role, check_proof, prove
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.loop import BROKEN, WRITABLE, Handler, Loop
@@ -15,6 +14,7 @@ from towonel.relay.sockets import tune
 from towonel.relay.tls.lane_tls import AgentTls
 from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lane_admission
+from towonel.wire.addresses import EDGE_SERVER_NAME
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 from towonel.wire.lane_admission import ANSWER_BYTES, NONCE_BYTES, LaneHello
 
