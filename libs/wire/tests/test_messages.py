@@ -18,6 +18,7 @@ from towonel.wire.messages import (
     LanesWanted,
     Message,
     Renew,
+    ServicesChanged,
     Welcome,
     Window,
     encode,
@@ -54,6 +55,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.just(GoAway()),
     st.builds(Renew, st.binary(max_size=200)),
     st.builds(LanesWanted, UINTS),
+    st.builds(ServicesChanged, st.lists(KEYS, max_size=5).map(tuple)),
 )
 
 
@@ -75,9 +77,10 @@ def test_messages_come_out_as_they_went_in_wherever_they_are_cut(
 
 
 def test_the_numbers_of_messages_are_frozen() -> None:
-    kinds = (Challenge, Hello, Welcome, Window, Abandoned, GoAway, Renew, LanesWanted)
+    first = (Challenge, Hello, Welcome, Window, Abandoned, GoAway, Renew, LanesWanted)
+    kinds = (*first, ServicesChanged)
 
-    assert [kind.type for kind in kinds] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [kind.type for kind in kinds] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert encode(GoAway()) == bytes.fromhex("00000003 82 06 a0")
     assert encode(LanesWanted(2)) == bytes.fromhex("0000000a 82 08 a1 65 636f756e74 02")
 
@@ -141,6 +144,8 @@ HELLO = {
         [5, {"stream_id": 1}],
         [7, {}],
         [8, {}],
+        [9, {}],
+        [9, {"services": [["https", "a.eu"]] * 1001}],
         [8, {"count": -1}],
     ],
 )  # fmt: skip

@@ -96,6 +96,25 @@ async def test_a_tenant_has_so_many_different_services_over_all_its_sessions(
     assert refusal_of(sessions, ALICE, names(4, 11)) is None
 
 
+async def test_an_agent_that_serves_something_else_is_found_by_that_alone(
+    metrics: Metrics,
+) -> None:
+    sessions, session = Sessions(RouteTable(), Balancer(), metrics, LIMITS), session_of(ALICE, 1)
+    session.share_services(names(0, 2))
+    sessions.on_admitted(session)
+    session.share_services(names(1, 3))
+    with capture_logs() as lines:
+        sessions.on_services_changed(session, names(0, 2))
+
+    found = [list(sessions.find(ALICE, service)) for service in sorted(names(0, 3))]
+    assert found == [[], [session], [session]]
+    assert [(line["event"], line["services"]) for line in lines] == [
+        ("session.services_changed", 2)
+    ]
+    sessions.on_ended(session, Code.NORMAL)
+    assert not sessions.all()
+
+
 def refusal_of(
     sessions: Sessions,
     tenant: TenantId,

@@ -19,12 +19,21 @@ from towonel.tunnel.core.events import (
     ReportOpened,
     ReportRefused,
     Send,
+    ServicesRequested,
 )
 from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import State
 from towonel.wire.errors import Code
-from towonel.wire.messages import Challenge, GoAway, LanesWanted, Message, Renew, Welcome
+from towonel.wire.messages import (
+    Challenge,
+    GoAway,
+    LanesWanted,
+    Message,
+    Renew,
+    ServicesChanged,
+    Welcome,
+)
 
 CHALLENGE = Challenge((1,), b"n" * 32, EDGE.public)
 WELCOME = Welcome(b"s" * 16)
@@ -71,6 +80,19 @@ def test_a_link_opens_with_the_welcome_and_has_no_deadline_then() -> None:
     assert (machine.state, machine.deadline) == (State.OPEN, None)
     assert machine.session_id == WELCOME.session_id
     assert machine.tick(10**6) == []
+
+
+def test_an_edge_is_told_what_is_served_from_now_on_once_the_link_is_open() -> None:
+    request, answered, dialogue = (
+        ServicesRequested((SERVICE,)),
+        Dialogue().answer(),
+        Dialogue().open(),
+    )
+
+    assert answered.machine.handle(request, 102) == []
+    assert dialogue.machine.handle(request, 103) == [Send(ServicesChanged((SERVICE,)))]
+    dialogue.hear(GoAway(), 104)
+    assert dialogue.machine.handle(request, 105) == [Send(ServicesChanged((SERVICE,)))]
 
 
 @pytest.mark.parametrize("has_answered", [False, True])

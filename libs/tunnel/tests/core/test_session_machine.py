@@ -22,6 +22,7 @@ from towonel.tunnel.core.events import (
     ReportGoingAway,
     ReportOpened,
     ReportRefused,
+    ReportServicesChanged,
     Send,
 )
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeHandshake
@@ -29,7 +30,17 @@ from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, TenantId
-from towonel.wire.messages import Challenge, GoAway, Hello, LanesWanted, Message, Renew, Welcome
+from towonel.wire.messages import (
+    Challenge,
+    GoAway,
+    Hello,
+    LanesWanted,
+    Message,
+    Renew,
+    ServicesChanged,
+    Welcome,
+)
+from towonel.wire.names import ServiceKey, ServiceKind
 
 NONCE, SESSION_ID, LANE_SECRET = b"n" * 32, b"s" * 16, b"l" * 32
 GRANT_S, UNIX_MS = 60, 1_800_000_000_000
@@ -123,6 +134,36 @@ def test_an_agent_is_told_how_many_lanes_there_should_be_while_clients_come() ->
     assert dialogue.machine.handle(LanesRequested(4), 102) == [Send(LanesWanted(4))]
     dialogue.hear(GoAway(), 103)
     assert dialogue.machine.handle(LanesRequested(5), 104) == []
+
+
+def test_an_agent_changes_what_it_serves_also_while_it_goes_away() -> None:
+    dialogue, other = Dialogue().open(), ServiceKey(ServiceKind.HTTPS, "other.eu")
+
+    assert dialogue.hear(ServicesChanged((other,)), 102) == [
+        ReportServicesChanged(frozenset({SERVICE}))
+    ]
+    assert dialogue.machine.agent.services == {other}
+    dialogue.hear(GoAway(), 103)
+    assert dialogue.hear(ServicesChanged(()), 104) == [ReportServicesChanged(frozenset({other}))]
+    assert (dialogue.machine.state, dialogue.machine.agent.services) == (
+        State.GOING_AWAY,
+        frozenset(),
+    )
+
+
+def test_services_that_the_edge_does_not_take_end_the_session() -> None:
+    dialogue = Dialogue().open()
+    dialogue.policy.refuses_more = Code.QUOTA_EXCEEDED
+
+    assert dialogue.hear(ServicesChanged((SERVICE,)), 102) == ended(Code.QUOTA_EXCEEDED)
+
+
+def test_an_agent_that_was_not_admitted_changes_nothing() -> None:
+    dialogue = Dialogue().challenge()
+
+    assert dialogue.hear(ServicesChanged(()), 101) == refused(
+        Code.UNEXPECTED_MESSAGE, "ServicesChanged"
+    )
 
 
 def test_a_hello_that_does_not_hold_is_refused_with_its_code() -> None:

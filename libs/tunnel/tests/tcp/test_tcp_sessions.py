@@ -14,6 +14,7 @@ from support.tunnel import (
 )
 
 from towonel.tunnel.core.bounds.handshake_places import HandshakeLimits
+from towonel.tunnel.core.events import LanesRequested
 from towonel.tunnel.core.stream_ids import CONTROL_STREAM
 from towonel.tunnel.tcp.connection import (
     FRAMES_AT_ONCE,
@@ -41,7 +42,7 @@ async def edge() -> AsyncIterator[TcpEdge]:
 async def test_an_agent_is_admitted_and_told_of_lanes(edge: TcpEdge) -> None:
     async with edge.dial() as link:
         (session,) = edge.edge.policy.sessions
-        session.want_lanes(7)
+        session.channel.request(LanesRequested(7))
         await until(lambda: link.lanes_wanted == 7)
 
         assert link.is_by_tcp
@@ -205,7 +206,7 @@ async def test_a_peer_that_reads_nothing_is_closed_before_much_is_held(edge: Tcp
         edge.taken[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         held = session.connection.send_budget
         for _ in range(400_000):
-            session.want_lanes(3)
+            session.channel.request(LanesRequested(3))
             if session.connection.close_reason is not None:
                 break
 

@@ -11,6 +11,8 @@ from towonel.edge.worker.sessions import WorkerSessions
 from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKey, ServiceKind
 
 
 @pytest.fixture
@@ -38,3 +40,25 @@ def test_a_tenant_has_no_more_turns_for_more_sessions(sessions: WorkerSessions) 
     assert without is None
     assert first is second
     assert other not in {None, first}
+
+
+def test_services_are_added_and_removed_one_by_one_while_clients_come(
+    sessions: WorkerSessions,
+) -> None:
+    add(sessions, 1, b"a", b"")
+    add(sessions, 2, b"a", b"")
+    first, second = (bytes([number]) * 16 for number in (1, 2))
+    for session_id in (first, second):
+        sessions.add_services(session_id, ["https:a.eu", "https:b.eu"])
+    sessions.remove_services(first, ["https:a.eu", "https:never.eu"])
+    sessions.remove_services(b"gone" * 4, ["https:a.eu"])
+
+    assert serving(sessions, "a.eu") == [second]
+    assert serving(sessions, "b.eu") == [first, second]
+    sessions.end(second, cut=None)
+    assert (serving(sessions, "a.eu"), serving(sessions, "b.eu")) == ([], [first])
+
+
+def serving(sessions: WorkerSessions, hostname: str) -> list[bytes]:
+    found = sessions.find(TenantId(b"a" * 32), ServiceKey(ServiceKind.HTTPS, hostname))
+    return [session.session_id for session in found]

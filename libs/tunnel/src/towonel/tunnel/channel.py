@@ -14,11 +14,13 @@ from towonel.tunnel.core.events import (
     Event,
     HandshakeCompleted,
     MessageReceived,
+    Report,
     ReportEnded,
     ReportGoingAway,
     ReportLanesWanted,
     ReportOpened,
     ReportRefused,
+    ReportServicesChanged,
     Send,
 )
 from towonel.tunnel.core.machine import Machine
@@ -31,6 +33,7 @@ from towonel.tunnel.streams import Streams
 from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, ProtocolError, TowonelError
 from towonel.wire.messages import Abandoned, Decoder, Message, Window, encode
+from towonel.wire.names import ServiceKey
 
 MAX_CONTROL_BYTES = 1024 * 1024  # of ours, without an acknowledgement
 
@@ -53,6 +56,10 @@ class ChannelHandler(Protocol):
     def on_going_away(self) -> None:
         """The peer wants no new streams."""
         ...
+
+    def on_services_changed(self, before: frozenset[ServiceKey]) -> None:
+        """The peer, an agent, serves something else; an edge that says so is refused before."""
+        raise AssertionError("an agent is told nothing of the kind")
 
     def on_lanes_wanted(self, count: int) -> None:
         """The peer, an edge, wants so many lanes; an agent that says so is refused before."""
@@ -177,6 +184,11 @@ class Channel(ConnectionHandler):
                 self._send(message)
             case Close(reason):
                 self.connection.close(reason)
+            case _:
+                self._report(command)
+
+    def _report(self, report: Report) -> None:
+        match report:
             case ReportOpened():
                 self.connection.widen()
                 self._handler.on_opened()
@@ -184,12 +196,14 @@ class Channel(ConnectionHandler):
                 self._handler.on_refused(reason)
             case ReportGoingAway():
                 self._handler.on_going_away()
+            case ReportServicesChanged(before):
+                self._handler.on_services_changed(before)
             case ReportLanesWanted(count):
                 self._handler.on_lanes_wanted(count)
             case ReportEnded(reason):
                 self._handler.on_ended(reason)
             case _:
-                assert_never(command)
+                assert_never(report)
 
     def _send(self, message: Message) -> None:
         self.connection.send(CONTROL_STREAM, encode(message))

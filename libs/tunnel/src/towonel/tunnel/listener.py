@@ -138,6 +138,10 @@ class Listener(SessionListener):
         self._policy.on_going_away(session)
 
     @override
+    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+        self._policy.on_services_changed(session, before)
+
+    @override
     def on_ended(self, session: Session, code: Code) -> None:
         if self._sessions.get(session.agent_id) is session:
             del self._sessions[session.agent_id]

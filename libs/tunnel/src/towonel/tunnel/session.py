@@ -10,7 +10,7 @@ from towonel.tunnel.channel import Channel, ChannelHandler
 from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
 from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
-from towonel.tunnel.core.events import GoAwayRequested, LanesRequested
+from towonel.tunnel.core.events import GoAwayRequested
 from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
@@ -37,6 +37,10 @@ class SessionListener(Protocol):
 
     def on_going_away(self, session: "Session") -> None:
         """The agent of a session takes no more clients on it."""
+        ...
+
+    def on_services_changed(self, session: "Session", before: frozenset[ServiceKey]) -> None:
+        """The agent of a session serves something else than before."""
         ...
 
     def on_ended(self, session: "Session", code: Code) -> None:
@@ -192,10 +196,6 @@ class Session(ChannelHandler):
         """Ask the agent to use another session for what comes."""
         self.channel.request(GoAwayRequested())
 
-    def want_lanes(self, count: int) -> None:
-        """Tell the agent how many lanes there should be, unless the session is going away."""
-        self.channel.request(LanesRequested(count))
-
     @override
     def on_stream(self, stream: Stream) -> None:
         raise AssertionError("an agent's own streams are refused before")
@@ -214,6 +214,10 @@ class Session(ChannelHandler):
     @override
     def on_going_away(self) -> None:
         self._listener.on_going_away(self)
+
+    @override
+    def on_services_changed(self, before: frozenset[ServiceKey]) -> None:
+        self._listener.on_services_changed(self, before)
 
     @override
     def on_ended(self, reason: CloseReason) -> None:

@@ -3,6 +3,14 @@
 import re
 
 LAST_PORT = 65_535
+EDGE_SERVER_NAME = "edge.towonel.internal"  # no edge needs a public name: the pin is what counts
+# Where each program serves its health: the variable, and the original's address where that is not set. A health check
+# of a container reads no other setting.
+HEALTH_LISTENERS = {
+    "hub": ("TOWONEL_HUB_HEALTH_LISTEN_ADDR", ("0.0.0.0", 9091)),  # noqa: S104
+    "edge": ("TOWONEL_EDGE_HEALTH_LISTEN_ADDR", ("0.0.0.0", 9090)),  # noqa: S104
+    "agent": ("TOWONEL_AGENT_HEALTH_LISTEN_ADDR", ("127.0.0.1", 9090)),
+}
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 

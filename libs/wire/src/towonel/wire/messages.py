@@ -9,7 +9,7 @@ Unknown types and keys are ignored, so that a newer peer can send more.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -104,7 +104,25 @@ class LanesWanted:
     count: int
 
 
-type Message = Challenge | Hello | Welcome | Window | Abandoned | GoAway | Renew | LanesWanted
+@dataclass(frozen=True, slots=True)
+class ServicesChanged:
+    """Agent to edge: what it serves from now on, in place of what it said before."""
+
+    type: ClassVar[int] = 9
+    services: tuple[ServiceKey, ...]
+
+
+type Message = (
+    Challenge
+    | Hello
+    | Welcome
+    | Window
+    | Abandoned
+    | GoAway
+    | Renew
+    | LanesWanted
+    | ServicesChanged
+)
 
 
 def encode(message: Message) -> bytes:
@@ -175,10 +193,14 @@ def _read_hello(fields: Fields) -> Hello:
     return Hello(
         fields.uint("version"),
         fields.octets("grant", at_most=MAX_GRANT_BYTES),
-        tuple(_read_service(item) for item in fields.items("services", MAX_SERVICES)),
+        _read_services(fields),
         fields.octets("signature", SIGNATURE_BYTES),
         fields.text("software", MAX_SOFTWARE_CHARS),
     )
+
+
+def _read_services(fields: Fields) -> tuple[ServiceKey, ...]:
+    return tuple(_read_service(item) for item in fields.items("services", MAX_SERVICES))
 
 
 def _read_service(item: object) -> ServiceKey:
@@ -221,10 +243,14 @@ def _write_hello(message: Hello) -> Mapping[str, Any]:
     return {
         "version": message.version,
         "grant": message.grant,
-        "services": [[str(key.kind), key.name] for key in message.services],
+        "services": _write_services(message.services),
         "signature": message.signature,
         "software": message.software,
     }
+
+
+def _write_services(services: Iterable[ServiceKey]) -> list[list[str]]:
+    return [[str(key.kind), key.name] for key in services]
 
 
 _READERS: Mapping[int, Callable[[Fields], Message]] = {
@@ -236,6 +262,7 @@ _READERS: Mapping[int, Callable[[Fields], Message]] = {
     GoAway.type: lambda _: GoAway(),
     Renew.type: lambda fields: Renew(fields.octets("grant", at_most=MAX_GRANT_BYTES)),
     LanesWanted.type: lambda fields: LanesWanted(fields.uint("count")),
+    ServicesChanged.type: lambda fields: ServicesChanged(_read_services(fields)),
 }
 _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     Challenge: lambda m: {"versions": list(m.versions), "nonce": m.nonce, "edge_id": m.edge_id},
@@ -246,4 +273,5 @@ _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     GoAway: lambda _: {},
     Renew: lambda m: {"grant": m.grant},
     LanesWanted: lambda m: {"count": m.count},
+    ServicesChanged: lambda m: {"services": _write_services(m.services)},
 }

@@ -75,8 +75,9 @@ class ReportBuilder:
 
     async def build(self) -> EdgeReport:
         """Return a report on the edge as it is now."""
-        self._traffic.sweep(self._sessions.tenants(), self._clock())
-        return await self._build(self._sessions.all())
+        sessions = self._sessions.all()
+        self._traffic.sweep({session.tenant_id for session in sessions}, self._clock())
+        return await self._build(sessions)
 
     async def build_final(self) -> EdgeReport:
         """Return the last report: without agents, and with all that was counted."""

@@ -40,6 +40,10 @@ class SessionObserver(Protocol):
         """A session takes no more clients."""
         ...
 
+    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+        """The agent of a session serves something else than before."""
+        ...
+
     def on_ended(self, session: Session, code: Code) -> None:
         """A session is over."""
         ...
@@ -89,10 +93,6 @@ class Sessions(AdmissionPolicy):
     def all(self) -> list[Session]:
         """Return every session there is."""
         return [session for own in self._by_tenant.values() for session in own.sessions]
-
-    def tenants(self) -> Collection[TenantId]:
-        """Return the tenants that have a session."""
-        return self._by_tenant.keys()
 
     def revoke(self, tenants: Iterable[TenantId]) -> None:
         """End the sessions of tenants at once, and with them every client on them."""
@@ -166,6 +166,25 @@ class Sessions(AdmissionPolicy):
     def on_going_away(self, session: Session) -> None:
         if self.observer is not None:
             self.observer.on_going_away(session)
+
+    @override
+    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+        own = self._by_tenant[session.tenant_id]
+        own.remove(session.session_id, before)
+        own.add(session.session_id, session.services, session)
+        session.share_services(own.get_held(session.services))
+        if self.observer is not None:
+            self.observer.on_services_changed(session, before)
+        services = len(session.services)
+        fields, owner = _log_fields(session), session.tenant_id
+        self._agents.info(
+            "session.services_changed",
+            key=(session.agent_id, "services"),
+            owner=owner,
+            times=1,
+            **fields,
+            services=services,
+        )
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.wire.messages import Message
+from towonel.wire.names import ServiceKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,13 @@ class RenewRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class ServicesRequested:
+    """This end, an agent, serves something else from now on."""
+
+    services: tuple[ServiceKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LanesRequested:
     """This end, an edge, wants so many lanes."""
 
@@ -72,6 +80,7 @@ type Event = (
     | TimedOut
     | GoAwayRequested
     | RenewRequested
+    | ServicesRequested
     | LanesRequested
     | CloseRequested
     | ConnectionClosed
@@ -110,6 +119,13 @@ class ReportGoingAway:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportServicesChanged:
+    """The peer, an agent, serves something else from now on."""
+
+    before: frozenset[ServiceKey]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportLanesWanted:
     """The peer, an edge, wants so many lanes."""
 
@@ -123,6 +139,12 @@ class ReportEnded:
     reason: CloseReason
 
 
-type Command = (
-    Send | Close | ReportOpened | ReportRefused | ReportGoingAway | ReportLanesWanted | ReportEnded
+type Report = (
+    ReportOpened
+    | ReportRefused
+    | ReportGoingAway
+    | ReportServicesChanged
+    | ReportLanesWanted
+    | ReportEnded
 )
+type Command = Send | Close | Report

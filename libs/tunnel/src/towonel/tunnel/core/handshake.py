@@ -115,10 +115,18 @@ class EdgeHandshake:
         self._check_tenant(grant)
         proof = session_proof(nonce, self.edge.edge_id, self.edge.certificate_sha256)
         verify_node(grant.agent_id, hello.signature, proof)
-        refusal = self.refuse_more(grant, hello.services)
+        self.check_services(grant, hello.services)
+        return grant
+
+    def check_services(self, grant: Grant, services: Collection[ServiceKey]) -> None:
+        """Check that an agent may serve these, beside what others of its tenant serve.
+
+        Raises:
+            Denied: RATE_LIMITED, LIMIT_EXCEEDED or QUOTA_EXCEEDED.
+        """
+        refusal = self.refuse_more(grant, services)
         if refusal is not None:
             raise refusal
-        return grant
 
     def renew(self, held: Grant, token: bytes, now_ms: int) -> Grant:
         """Return the newer grant of an agent that was admitted.

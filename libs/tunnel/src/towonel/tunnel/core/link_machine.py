@@ -13,13 +13,22 @@ from towonel.tunnel.core.events import (
     ReportLanesWanted,
     ReportOpened,
     Send,
+    ServicesRequested,
     TimedOut,
 )
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.machine import Machine, State, Table, Transition
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.wire.errors import Code
-from towonel.wire.messages import MAX_LANES, Challenge, GoAway, LanesWanted, Renew, Welcome
+from towonel.wire.messages import (
+    MAX_LANES,
+    Challenge,
+    GoAway,
+    LanesWanted,
+    Renew,
+    ServicesChanged,
+    Welcome,
+)
 
 
 class LinkMachine(Machine):
@@ -61,6 +70,10 @@ class LinkMachine(Machine):
         """Send `Renew`."""
         return [Send(Renew(event.grant))]
 
+    def _change_services(self, event: ServicesRequested, _now: float) -> list[Command]:
+        """Send `ServicesChanged`."""
+        return [Send(ServicesChanged(event.services))]
+
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
         """Send `GoAway`; streams may cross it."""
         return [Send(GoAway())]
@@ -90,7 +103,9 @@ class LinkMachine(Machine):
         (State.OPEN, LanesWanted): Transition(_want_lanes, State.OPEN),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.OPEN),
         (State.OPEN, RenewRequested): Transition(_renew, State.OPEN),
+        (State.OPEN, ServicesRequested): Transition(_change_services, State.OPEN),
         (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.GOING_AWAY, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
         (State.GOING_AWAY, RenewRequested): Transition(_renew, State.GOING_AWAY),
+        (State.GOING_AWAY, ServicesRequested): Transition(_change_services, State.GOING_AWAY),
     }

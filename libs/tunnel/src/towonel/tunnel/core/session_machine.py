@@ -12,6 +12,7 @@ from towonel.tunnel.core.events import (
     MessageReceived,
     ReportGoingAway,
     ReportOpened,
+    ReportServicesChanged,
     Send,
     TimedOut,
 )
@@ -19,7 +20,7 @@ from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import Machine, State, Table, Transition
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.wire.errors import Code, Denied, ProtocolError
-from towonel.wire.messages import GoAway, Hello, LanesWanted, Renew, Welcome
+from towonel.wire.messages import GoAway, Hello, LanesWanted, Renew, ServicesChanged, Welcome
 from towonel.wire.names import ServiceKey
 
 
@@ -109,6 +110,15 @@ class SessionMachine(Machine):
             raise Denied(Code.RATE_LIMITED, f"two renewals within {self._renew_s:g} s")
         self._renewed_at = now
 
+    def _change_services(
+        self, event: MessageReceived[ServicesChanged], _now: float
+    ) -> list[Command]:
+        """Check how often, and how many services the tenant has then; reach these from now on."""
+        before, services = self.agent.services, frozenset(event.message.services)
+        self._handshake.check_services(self.agent.grant, services)
+        self._agent = replace(self.agent, services=services)
+        return [ReportServicesChanged(before)]
+
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
         """Send `GoAway`; open no more streams."""
         return [Send(GoAway())]
@@ -136,11 +146,13 @@ class SessionMachine(Machine):
         (State.AUTHENTICATING, Hello): Transition(_admit, State.OPEN),
         (State.AUTHENTICATING, TimedOut): Transition(_expire_hello, State.CLOSED),
         (State.OPEN, Renew): Transition(_renew, State.OPEN),
+        (State.OPEN, ServicesChanged): Transition(_change_services, State.OPEN),
         (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
         (State.OPEN, LanesRequested): Transition(_want_lanes, State.OPEN),
         (State.OPEN, TimedOut): Transition(_expire_grant, State.CLOSED),
         (State.GOING_AWAY, Renew): Transition(_renew, State.GOING_AWAY),
+        (State.GOING_AWAY, ServicesChanged): Transition(_change_services, State.GOING_AWAY),
         (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.GOING_AWAY, TimedOut): Transition(_expire_grant, State.CLOSED),
     }

@@ -5,11 +5,12 @@ import logging
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.tls import load_pem_private_key, load_pem_x509_certificates
 
-from towonel.identity.certs import EDGE_SERVER_NAME, encode_private_key
+from towonel.identity.certs import encode_private_key
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.core.bounds.receive_windows import AGENT_SIZES, EDGE_SIZES
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.bounded_connection import BoundedConnection, MakeResetToken
+from towonel.wire.addresses import EDGE_SERVER_NAME
 
 ALPN = "towonel/1"
 STREAMS_ALLOWED = 4096  # by an agent: four times what an edge opens, so that none ever waits

@@ -28,6 +28,7 @@ from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
 from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.admin import Health
+from towonel.tunnel.core.events import LanesRequested
 from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -204,7 +205,8 @@ class DataPlane:
         """Tell an agent how many lanes all workers together want."""
         session = self.live.sessions.get(session_id)
         if session is not None:
-            session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self.links))
+            wanted = sum(link.wanted.get(session_id, 0) for link in self.links)
+            session.channel.request(LanesRequested(wanted))
 
     def sum_up(self) -> None:
         """Set the metrics that are sums over the workers."""

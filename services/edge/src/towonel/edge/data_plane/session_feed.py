@@ -1,6 +1,6 @@
 """Feed of the agents' sessions to workers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import batched
 from typing import Final, override
 
@@ -17,6 +17,7 @@ from towonel.edge.worker.messages import (
 from towonel.relay.core.lane_counts import NO_SLOT
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
+from towonel.wire.names import ServiceKey
 
 SERVICES_AT_ONCE: Final = 200  # in one message, some 50 KiB at their longest
 # After these, clients on the session's lanes must not go on either.
@@ -57,6 +58,14 @@ class SessionFeed(SessionObserver):
         self._tell(SessionGoingAway(session.session_id))
 
     @override
+    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+        session_id, after = session.session_id, session.services
+        for some in _batch(after - before):
+            self._tell(SessionServices(session_id, some))
+        for some in _batch(before - after):
+            self._tell(SessionServices(session_id, some, ended=True))
+
+    @override
     def on_ended(self, session: Session, code: Code) -> None:
         self._tell(SessionEnded(session.session_id, code if code in CUTTING else None))
         self.sessions.pop(session.session_id, None)
@@ -89,7 +98,12 @@ class SessionFeed(SessionObserver):
             session.agent_id,
             self._slots.get(session.session_id, NO_SLOT),
         )
-        for some in batched(sorted(map(str, session.services)), SERVICES_AT_ONCE, strict=False):
-            yield SessionServices(session.session_id, list(some))
+        for some in _batch(session.services):
+            yield SessionServices(session.session_id, some)
         if session.going_away:
             yield SessionGoingAway(session.session_id)
+
+
+def _batch(services: Iterable[ServiceKey]) -> Iterator[list[str]]:
+    """Yield services as they travel, as many as one message takes."""
+    return map(list, batched(sorted(map(str, services)), SERVICES_AT_ONCE, strict=False))

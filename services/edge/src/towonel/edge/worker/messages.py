@@ -2,8 +2,7 @@
 
     control ──▶ worker    start · listen · routes · routes_frozen · route_index · session
                           session_services · session_going_away · session_ended · accepted · client_moved · client_ended · drain · settled
-    worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended
-                          session_offered · refused · crashed · index_unmapped · draining
+    worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · session_offered · refused · crashed · index_unmapped · draining
 
 After `start` comes a `session` and its `session_services` for each that is live, then the whole table as `route_index`, if it is
 large, and `routes`; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
@@ -118,10 +117,11 @@ class SessionAdmitted:
 
 @dataclass(frozen=True, slots=True)
 class SessionServices:
-    """Services that are reached on a session, as far as they fit into a message."""
+    """Services that are reached on a session, or have ended there, as far as they fit into a message."""
 
     session_id: bytes
     services: list[str]
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

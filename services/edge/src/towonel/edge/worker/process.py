@@ -272,7 +272,8 @@ def _change_sessions(
         case SessionAdmitted():
             sessions.add(message)
         case SessionServices():
-            sessions.add_services(message.session_id, message.services)
+            change = sessions.remove_services if message.ended else sessions.add_services
+            change(message.session_id, message.services)
         case SessionGoingAway():
             sessions.go_away(message.session_id)
         case SessionEnded():

@@ -27,7 +27,7 @@ class WorkerSession:
         self.session_id = admitted.session_id
         self.tenant_id = TenantId(admitted.tenant_id)
         self.agent_id = admitted.agent_id
-        self.services: list[ServiceKey] = []
+        self.services: set[ServiceKey] = set()
         self.lanes = lanes
         self._has_streams = admitted.has_streams
         self.going_away = False
@@ -99,12 +99,19 @@ class WorkerSessions:
         session = self._sessions.get(session_id)
         if session is None:
             return
-        for text in texts:
-            kind, _, name = text.partition(":")
-            service = ServiceKey(ServiceKind(kind), name)
-            session.services.append(service)
+        for service in map(_to_service, texts):
+            session.services.add(service)
             of_service = self._serving.setdefault((session.tenant_id, service), {})
             of_service[session_id] = session
+
+    def remove_services(self, session_id: bytes, texts: list[str]) -> None:
+        """Reach services on a session no more; clients that are connected go on."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return
+        for service in map(_to_service, texts):
+            session.services.discard(service)
+            _remove(self._serving, (session.tenant_id, service), session_id)
 
     def go_away(self, session_id: bytes) -> None:
         """Use a session for no more clients."""
@@ -149,6 +156,11 @@ class WorkerSessions:
                 in_use += session.lanes.in_use
                 wanted += session.lanes.wanted
         return idle, in_use, wanted
+
+
+def _to_service(text: str) -> ServiceKey:
+    kind, _, name = text.partition(":")
+    return ServiceKey(ServiceKind(kind), name)
 
 
 def _remove[K](index: dict[K, dict[bytes, WorkerSession]], key: K, session_id: bytes) -> None:
