@@ -42,7 +42,7 @@ async def linking(
         lanes = Lanes(*parts, start_process=start_worker("agent"), kinds=kinds)
         tasks = await exits.enter_async_context(asyncio.TaskGroup())
         links = Links(
-            *(tasks, key, [SERVICE], origins, lanes, resolver), *(metrics, health, timing, "agent")
+            *(tasks, key, (SERVICE,), origins, lanes, resolver), *(metrics, health, timing, "agent")
         )
         links.renew(grant_of(key))
         yield links

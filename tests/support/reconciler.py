@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from functools import partial
 from typing import override
 
 import httpx
 from support.fork_server import start_worker
 from support.hub import TestHub, new_key
 
+from towonel.agent.app import serve_services
 from towonel.agent.core.services import Service, parse_services, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
@@ -57,6 +59,7 @@ class Agent:
     health: Health
     metrics: Metrics
     running: asyncio.Task[None]
+    served: list[Sequence[Service]]  # what was served from when on
 
 
 @contextlib.asynccontextmanager
@@ -69,22 +72,36 @@ async def agent(
 ) -> AsyncGenerator[Agent]:
     """A running agent, of one service unless given others."""
     key, metrics, health, resolver = new_key(), Metrics(), Health(), Resolver()
-    tenant = TenantKey.from_seed(token.seed)
-    dialer = OriginDialer(resolver, timeout_s=1)
+    tenant, dialer = TenantKey.from_seed(token.seed), OriginDialer(resolver, timeout_s=1)
     origins = Origins(tabulate_origins(services), dialer, metrics, max_streams=1)
     hub.clock.now_ms += 1  # another agent's request at the same time would be a replay
     with make_lanes(services, resolver, metrics, health) as lanes:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-            keys = [service.key for service in services]
-            parts = origins, lanes, resolver, metrics, health
-            links = Links(tasks, key, keys, *parts, LinkTiming(), "agent")
+            parts = key, (), origins, lanes, resolver, metrics, health
+            links = Links(tasks, *parts, LinkTiming(), "agent")
+            served, serve = _record(partial(serve_services, origins, lanes, links))
             client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
-            publisher = Publisher(client, tenant, key.public, "default", services, health, metrics)
+            whose = client, tenant, key.public, "default", services
+            publisher = Publisher(*whose, serve, health, metrics)
             reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
             running = tasks.create_task(reconciler.run())
-            yield Agent(key, reconciler, publisher, links, health, metrics, running)
+            yield Agent(key, reconciler, publisher, links, health, metrics, running, served)
             running.cancel()
             links.close()
+
+
+type Serve = Callable[[Sequence[Service]], None]
+
+
+def _record(serve: Serve) -> tuple[list[Sequence[Service]], Serve]:
+    """What is served from when on, and a function that notes it."""
+    served = list[Sequence[Service]]()
+
+    def note(services: Sequence[Service]) -> None:
+        served.append(services)
+        serve(services)
+
+    return served, note
 
 
 @contextlib.contextmanager

@@ -2,20 +2,26 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import override
 
+import pytest
 from structlog.testing import capture_logs
 from support.agent_links import linking
 from support.raw_edge import RawEdge
-from support.tunnel import EDGE, IDENTITY, PEM, RecordingPolicy, until
+from support.tunnel import EDGE, IDENTITY, PEM, SERVICE, RecordingPolicy, until
 
 from towonel.agent.core.edges import Edge
 from towonel.agent.leaving_links import MAX_LEAVING
 from towonel.agent.timing import LinkTiming
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.runtime.admin import Health
 from towonel.tunnel.listener import listen
+from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.messages import GoAway
+from towonel.wire.names import ServiceKey, ServiceKind
 
 
 class FailingHealth(Health):
@@ -29,6 +35,23 @@ class FailingHealth(Health):
         if ok and not self.failures:
             self.failures += 1
             raise RuntimeError("a bug")
+
+
+@dataclass
+class Admitting(RecordingPolicy):
+    """Policy that acts as it admits an agent, which does not know that yet."""
+
+    act: Callable[[], object] = lambda: None
+    leaving: list[Session] = field(default_factory=list[Session])
+
+    @override
+    def on_admitted(self, session: Session) -> None:
+        super().on_admitted(session)
+        self.act()
+
+    @override
+    def on_going_away(self, session: Session) -> None:
+        self.leaving.append(session)
 
 
 TIMING = LinkTiming(first_pause_s=0.02, max_pause_s=0.05)
@@ -53,6 +76,40 @@ async def test_the_end_of_each_link_is_logged_whoever_ends_it() -> None:
         ("link.closed", "superseded"),  # by the one that follows
         ("link.closed", "normal"),
     ]
+
+
+@dataclass
+class ChangingPolicy(RecordingPolicy):
+    """Policy of an edge whose agent changes its services just when it is admitted."""
+
+    change: Callable[[], None] = field(kw_only=True)
+
+    @override
+    def on_admitted(self, session: Session) -> None:
+        super().on_admitted(session)
+        self.change()
+
+
+@pytest.mark.parametrize("is_dialling", [True, False])
+async def test_an_edge_is_told_of_other_services_on_a_link_that_is_open_or_being_dialled(
+    is_dialling: bool,
+) -> None:
+    health, other = Health(), ServiceKey(ServiceKind.HTTPS, "other.eu")
+    async with linking(health, TIMING) as links:
+
+        def change() -> None:
+            if is_dialling:
+                links.change_services((other,))
+
+        policy = ChangingPolicy(change=change)
+        async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy) as edge:
+            links.update_edges([Edge(IDENTITY, (("127.0.0.1", edge.port),))])
+            await until(lambda: health.ready)
+            links.change_services((other,))
+            await until(lambda: policy.served_before)
+
+            assert policy.served_before == [{SERVICE}]
+            assert policy.sessions[0].services == {other}
 
 
 async def test_an_edge_is_told_the_software_of_the_agent() -> None:
@@ -108,6 +165,22 @@ async def test_of_links_that_an_edge_leaves_open_after_its_go_away_the_first_one
 
             assert [one.close_code for one in edge.sessions[:3]] == [Code.LIMIT_EXCEEDED] * 3
             assert not any(one.is_closed for one in edge.sessions[-MAX_LEAVING:])
+
+
+async def test_a_link_that_opens_while_the_agent_drains_takes_no_clients() -> None:
+    policy = Admitting(has_lanes=True)
+    edge = listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy)
+    async with (
+        edge as listener,
+        linking(Health(), TIMING, kinds=[LaneKind.PLAIN]) as links,
+        asyncio.TaskGroup() as tasks,
+    ):
+        policy.act = lambda: tasks.create_task(links.drain())
+        links.update_edges([Edge(IDENTITY, (("127.0.0.1", listener.port),))])
+        await until(lambda: policy.leaving)
+
+        assert policy.leaving == policy.sessions
+        assert links._lanes._sessions == {}
 
 
 async def test_a_bug_that_one_edge_meets_is_logged_and_ends_neither_agent_nor_other_links() -> None:

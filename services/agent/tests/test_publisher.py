@@ -97,7 +97,7 @@ async def test_services_that_another_agent_of_the_group_displaced_are_told_and_l
             assert numbers == (1, 2)
     (line,) = [line for line in lines if line["event"] == "services.displaced"]
     assert line["by"] == other.key.public.hex()
-    assert line["services"] == (next(iter(displaced.publisher._keys)),)
+    assert line["services"] == (str(displaced.publisher._services[0].key),)
     assert events(lines).count("services.published") == 2
 
 
@@ -177,3 +177,45 @@ async def test_a_name_that_was_refused_at_the_start_is_served_once_it_is_covered
         while await published_keys(hub) != ["https:a.eu", "https:b.eu"]:
             await asyncio.sleep(0.01)
         await until(lambda: not started.health.reasons.get("hub"))
+
+
+async def test_what_changes_is_published_and_what_the_hub_refuses_leaves_all_as_it_was(
+    hub: TestHub,
+) -> None:
+    token = await hub.invite("a.eu", "b.eu")
+    with capture_logs() as lines:
+        async with agent(hub, token, services=services_of("a.eu")) as started:
+            await published(started)
+            for wanted in (("b.eu",), ("b.eu", "foreign.eu")):
+                started.publisher.change(services_of(*wanted))
+                await until(lambda: not started.publisher.is_due)
+
+            assert await published_keys(hub) == ["https:b.eu"]
+            assert [str(key) for key in started.links._services] == ["https:b.eu"]
+            assert [names_of(services) for services in started.served] == [
+                ["a.eu"], ["a.eu", "b.eu"], ["b.eu"], ["b.eu", "foreign.eu"], ["b.eu"],
+            ]  # fmt: skip
+    changed = [line for line in lines if line["event"] == "services.changed"]
+    refused = [line for line in lines if line["event"] == "services.refused"]
+    assert [(line["added"], line["changed"], line["removed"]) for line in changed] == [
+        ("https:b.eu", "", "https:a.eu")
+    ]
+    assert [(line["code"], "foreign.eu" in line["detail"]) for line in refused] == [
+        ("hostname_not_owned", True)
+    ]
+
+
+def names_of(services: Sequence[Service]) -> list[str]:
+    return [service.key.name for service in services]
+
+
+async def test_services_that_were_never_accepted_are_replaced_by_ones_that_are(
+    hub: TestHub,
+) -> None:
+    token = await hub.invite("a.eu")
+    async with agent(hub, token, services=services_of("foreign.eu")) as started:
+        await until(lambda: "foreign.eu" in started.health.reasons.get("hub", ""))
+        started.publisher.change(services_of("a.eu"))
+        await published(started)
+
+        assert await published_keys(hub) == ["https:a.eu"]

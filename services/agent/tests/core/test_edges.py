@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towonel.agent.core.edges import Edge, LinkChanges, filter_trusted, plan_links
-from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.tunnel.core.handshake import EdgeIdentity
+from towonel.wire.addresses import EDGE_SERVER_NAME
 from towonel.wire.ids import EdgeId
 
 

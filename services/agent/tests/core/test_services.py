@@ -15,6 +15,7 @@ from towonel.agent.core.services import (
     parse_services,
     tabulate_origins,
 )
+from towonel.wire.messages import Hello, encode
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import Address
@@ -165,3 +166,16 @@ def test_the_table_of_services_has_the_origin_of_each() -> None:
     table = tabulate_origins([service, other])
 
     assert table.find(PREAMBLE) == service.origin
+
+
+def test_names_that_no_session_could_begin_with_are_refused() -> None:
+    entries = [
+        f'{{"hostname": "{"x" * 60}.{"y" * 60}.n{number:03}.eu", "origin": "a:1"}}'
+        for number in range(500)
+    ]
+    most = parse_services(f"[{','.join(entries[:442])}]")
+    hello = Hello(1, bytes(1024), tuple(s.key for s in most), bytes(64), "x" * 64)
+
+    assert len(encode(hello)) > 60 * 1024
+    with pytest.raises(ValueError, match="too long in all: at most 60 KiB"):
+        parse_services(f"[{','.join(entries)}]")

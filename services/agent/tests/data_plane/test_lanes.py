@@ -26,6 +26,7 @@ from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.supervisor import Start, Worker, exec_python
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
+from towonel.tunnel.core.events import LanesRequested
 from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code, ProtocolError
@@ -113,7 +114,7 @@ async def test_lanes_are_dialled_where_the_link_goes_as_many_as_the_edge_wants()
         linked(agent, edge) as (session, _, server),
     ):
         lanes = [await admit(server, session) for _ in range(2)]
-        session.want_lanes(3)
+        session.channel.request(LanesRequested(3))
         lanes.append(await admit(server, session))
         await until(lambda: agent.value("lanes_admitted_total", way="lane") == 3)
         await until(lambda: agent.value("lanes", state="wanted") == 3)
@@ -204,7 +205,7 @@ async def test_each_worker_has_its_share_and_the_successor_of_one_takes_it_over(
         linked(agent, edge) as (session, _, server),
     ):
         before = [await admit(server, session) for _ in range(2)]
-        session.want_lanes(6)
+        session.channel.request(LanesRequested(6))
         before += [await admit(server, session) for _ in range(4)]
         await until(lambda: agent.value("lanes", state="idle") == 6)
         for row, clients in enumerate((7, 2, 3)):

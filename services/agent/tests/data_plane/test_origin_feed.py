@@ -2,15 +2,17 @@
 
 import asyncio
 import socket
+import threading
 
 from support.tunnel import SERVICE, until
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.data_plane.origin_feed import OriginFeed
 from towonel.agent.origin_log import OriginLog
-from towonel.agent.worker.messages import Down, Resolved, name_service
+from towonel.agent.worker.messages import Down, Origins, Resolved, name_service
 from towonel.runtime.dns.lookups import Answer, LookupThreads
 from towonel.runtime.dns.resolver import Resolver
+from towonel.wire.names import ServiceKey
 
 NAME = name_service(SERVICE)
 
@@ -51,3 +53,44 @@ async def test_a_name_that_does_not_resolve_is_told_and_asked_for_again() -> Non
             feed.look_up(NAME, tasks)
 
     assert told == [Resolved(NAME, ())] * 2
+
+
+def test_workers_are_told_of_origins_that_change_and_of_no_others() -> None:
+    told, other = list[Down](), ServiceKey(SERVICE.kind, "other.eu")
+    same, moved = (Origin("127.0.0.1", port, ProxyProtocol.NONE) for port in (1, 2))
+    feed = OriginFeed([Service(SERVICE, same)], Resolver(), OriginLog(), told.append)
+    feed.change([Service(SERVICE, same), Service(other, same)])
+    feed.change([Service(other, moved)])
+
+    ones, moved_to = ((("127.0.0.1", port),) for port in (1, 2))
+    assert told == [
+        Origins(((name_service(other), False, ones),)),
+        Origins(ended=(NAME,)),
+        Origins(((name_service(other), False, moved_to),)),
+    ]
+
+
+async def test_the_address_of_an_origin_that_was_replaced_meanwhile_is_told_to_nobody() -> None:
+    told, may_answer = list[Down](), threading.Event()
+
+    def look_up(host: str, *_: object) -> Answer:
+        if host == "slow.example":
+            assert may_answer.wait(20)
+        address = ("127.0.0.1" if host == "slow.example" else "127.0.0.2", 0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
+
+    origins = (Origin(f"{name}.example", 8443, ProxyProtocol.NONE) for name in ("slow", "quick"))
+    slow, quick = (Service(SERVICE, origin) for origin in origins)
+    feed = OriginFeed([slow], Resolver(LookupThreads(look_up)), OriginLog(), told.append)
+    async with asyncio.TaskGroup() as tasks:
+        feed.look_up(NAME, tasks)
+        await asyncio.sleep(0)
+        feed.change([quick])
+        may_answer.set()
+    feed.change([])
+    async with asyncio.TaskGroup() as tasks:
+        feed.look_up(NAME, tasks)
+
+    assert [each for each in told if isinstance(each, Resolved)] == [
+        Resolved(NAME, (("127.0.0.2", 8443),))
+    ]

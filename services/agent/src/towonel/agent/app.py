@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 
-from towonel.agent.core.services import tabulate_origins
+from towonel.agent.core.services import Service, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
 from towonel.agent.data_plane.lanes import Lanes
@@ -19,6 +21,7 @@ from towonel.agent.origins import Origins
 from towonel.agent.publisher import Publisher
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings, LaneMode
+from towonel.agent.settings_watch import ReadSettings, watch_settings
 from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
@@ -109,20 +112,25 @@ async def serve(
     identity: AgentIdentity | None = None,
     timing: Timing = DEFAULT_TIMING,
     start_worker: StartWorker | None = None,
+    read: ReadSettings | None = None,
 ) -> None:
     """Serve until `stopping`; then take no new streams, and let the open ones end.
 
-    `start_worker` starts the process that carries the bytes of clients, if not by exec.
+    `start_worker` starts the process that carries the bytes of clients, if not by exec. `read` reads the
+    settings again, where they may change meanwhile.
 
     Raises:
         DrainTimedOut: some had not ended in time.
     """
     identity = identity or create_identity(settings)
     with contextlib.closing(ClientMemory(settings.workers)) as clients:
-        await _serve(Agent(settings, identity, timing, clients, start_worker), stopping, timing)
+        agent = Agent(settings, identity, timing, clients, start_worker)
+        await _serve(agent, stopping, timing, read)
 
 
-async def _serve(agent: Agent, stopping: asyncio.Event, timing: Timing) -> None:
+async def _serve(
+    agent: Agent, stopping: asyncio.Event, timing: Timing, read: ReadSettings | None
+) -> None:
     settings = agent.settings
     if agent.modules.problem:
         log.warning("engine.stale", reason=agent.modules.problem)
@@ -137,7 +145,7 @@ async def _serve(agent: Agent, stopping: asyncio.Event, timing: Timing) -> None:
             engine=agent.settings.relay_engine.value,
             modules=agent.modules.count,
         )
-        cut = await _serve_clients(agent, hub, stopping, timing)
+        cut = await _serve_clients(agent, hub, stopping, timing, read)
     agent.origins.flush_logs()
     log.info("agent.stopped")
     if cut:
@@ -145,7 +153,11 @@ async def _serve(agent: Agent, stopping: asyncio.Event, timing: Timing) -> None:
 
 
 async def _serve_clients(
-    agent: Agent, hub: HubClient, stopping: asyncio.Event, timing: Timing
+    agent: Agent,
+    hub: HubClient,
+    stopping: asyncio.Event,
+    timing: Timing,
+    read: ReadSettings | None,
 ) -> int:
     """Link to the hub's edges until the process is to stop; then drain.
 
@@ -154,22 +166,12 @@ async def _serve_clients(
     """
     settings, health = agent.settings, agent.health
     async with asyncio.TaskGroup() as tasks:
-        links = Links(
-            tasks,
-            agent.identity.agent,
-            [service.key for service in settings.services],
-            agent.origins,
-            agent.lanes,
-            agent.resolver,
-            agent.metrics,
-            health,
-            timing.links,
-            f"towonel-agent/{VERSION} ({settings.relay_engine})",
-        )
+        links = _make_links(agent, tasks, timing)
+        publisher = _make_publisher(agent, hub, links)
         reconciler = Reconciler(
             hub,
             agent.identity,
-            _make_publisher(agent, hub),
+            publisher,
             links,
             settings.trusted_edges,
             health,
@@ -177,9 +179,12 @@ async def _serve_clients(
         )
         reconciling = tasks.create_task(reconciler.run())
         relaying = tasks.create_task(_relay(agent))
+        change = partial(_change_services, publisher, links)
+        watching = tasks.create_task(watch_settings(settings, change, read))
         await stopping.wait()
         health.start_draining()
         reconciling.cancel()
+        watching.cancel()
         cut = await _drain(links, agent, settings.drain_timeout_secs)
         relaying.cancel()
     await reconciler.leave()
@@ -192,7 +197,37 @@ async def _relay(agent: Agent) -> None:
         tasks.create_task(agent.lanes.run())
 
 
-def _make_publisher(agent: Agent, hub: HubClient) -> Publisher:
+def serve_services(
+    origins: Origins, lanes: Lanes, links: Links, services: Sequence[Service]
+) -> None:
+    """Serve clients of these services, and of no others."""
+    origins.change(tabulate_origins(services))
+    lanes.origins.change(services)
+    links.change_services(tuple(service.key for service in services))
+
+
+def _change_services(publisher: Publisher, links: Links, services: Sequence[Service]) -> None:
+    publisher.change(services)
+    links.is_outdated.set()  # the reconciler asks the hub, and publishes
+
+
+def _make_links(agent: Agent, tasks: asyncio.TaskGroup, timing: Timing) -> Links:
+    settings = agent.settings
+    return Links(
+        tasks,
+        agent.identity.agent,
+        tuple(service.key for service in settings.services),
+        agent.origins,
+        agent.lanes,
+        agent.resolver,
+        agent.metrics,
+        agent.health,
+        timing.links,
+        f"towonel-agent/{VERSION} ({settings.relay_engine})",
+    )
+
+
+def _make_publisher(agent: Agent, hub: HubClient, links: Links) -> Publisher:
     identity = agent.identity
     return Publisher(
         hub,
@@ -200,6 +235,7 @@ def _make_publisher(agent: Agent, hub: HubClient) -> Publisher:
         identity.agent.public,
         identity.group,
         agent.settings.services,
+        partial(serve_services, agent.origins, agent.lanes, links),
         agent.health,
         agent.metrics,
     )

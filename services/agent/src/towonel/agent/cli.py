@@ -10,11 +10,12 @@ from towonel.agent.app import create_identity, serve
 from towonel.agent.metrics import VERSION
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
-from towonel.runtime.environment.command_line import check_health, check_settings, make_parser
+from towonel.runtime.environment.command_line import check_settings, make_parser
+from towonel.runtime.environment.health_check import check_health
 from towonel.runtime.exit_codes import EXIT_USAGE
 from towonel.runtime.secretfile import replace
-from towonel.runtime.settings import log_warnings
-from towonel.wire.addresses import LAST_PORT
+from towonel.runtime.settings import load, log_warnings
+from towonel.wire.addresses import HEALTH_LISTENERS, LAST_PORT
 from towonel.wire.tokens import SECRET_MARKS
 
 if TYPE_CHECKING:
@@ -46,10 +47,15 @@ def _parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _find_health_address(arguments: argparse.Namespace, settings: AgentSettings) -> tuple[str, int]:
+def _find_given_address(arguments: argparse.Namespace) -> tuple[str, int] | None:
     if arguments.health_port is None:
-        return settings.health_listen_addr
+        return None
     return "0.0.0.0", arguments.health_port  # noqa: S104 what the original's flag does
+
+
+def _apply_arguments(arguments: argparse.Namespace, settings: AgentSettings) -> AgentSettings:
+    address = _find_given_address(arguments) or settings.health_listen_addr
+    return settings.model_copy(update={"health_listen_addr": address})
 
 
 def _prepare(
@@ -57,12 +63,17 @@ def _prepare(
 ) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "agent", redact=SECRET_MARKS)
     log_warnings(settings)
-    address = _find_health_address(arguments, settings)
-    settings = settings.model_copy(update={"health_listen_addr": address})
+    settings = _apply_arguments(arguments, settings)
     identity = create_identity(settings)
     if arguments.node_id_out is not None:
         replace(arguments.node_id_out, f"{identity.agent.public.hex()}\n".encode())
-    run = partial(serve, settings, identity=identity, start_worker=start_worker)
+    run = partial(
+        serve,
+        settings,
+        identity=identity,
+        start_worker=start_worker,
+        read=lambda: _apply_arguments(arguments, load(AgentSettings)),
+    )
     return run, settings.drain_timeout_secs
 
 
@@ -75,7 +86,7 @@ def main(start_worker: "StartWorker | None" = None) -> None:
     if arguments.check:
         sys.exit(check_settings(AgentSettings))
     if arguments.health:
-        sys.exit(check_health(AgentSettings, partial(_find_health_address, arguments)))
+        sys.exit(check_health(*HEALTH_LISTENERS["agent"], _find_given_address(arguments)))
     try:
         sys.exit(lifecycle.main(AgentSettings, partial(_prepare, arguments, start_worker)))
     except OSError as error:  # before the process runs, only of the one file that it is to write

@@ -42,3 +42,15 @@ def report_failure(error: Exception) -> None:
     asyncio.get_running_loop().call_exception_handler(
         {"message": "a link failed", "exception": error}
     )
+
+
+async def wait_going_away(link: Link) -> bool:
+    """Wait for the link's end or its edge's GoAway; return whether it was the latter."""
+    async with asyncio.TaskGroup() as waiting:
+        going = waiting.create_task(link.wait_going_away())
+        ended = waiting.create_task(link.wait_closed())
+        await asyncio.wait([going, ended], return_when=asyncio.FIRST_COMPLETED)
+        is_going = not ended.done()
+        going.cancel()
+        ended.cancel()
+    return is_going

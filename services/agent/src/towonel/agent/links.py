@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from random import SystemRandom
 
 import structlog
@@ -11,7 +11,7 @@ from towonel.agent.core.edges import Edge, plan_links
 from towonel.agent.core.refusals import describe_link_error, explain_no_link, is_silence
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
-from towonel.agent.leaving_links import LeavingLinks, report_failure
+from towonel.agent.leaving_links import LeavingLinks, report_failure, wait_going_away
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.tcp_links import dial_edge_by_tcp
@@ -20,6 +20,7 @@ from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
+from towonel.tunnel.core.events import ServicesRequested
 from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
@@ -42,7 +43,7 @@ class Links:
         self,
         tasks: asyncio.TaskGroup,
         key: NodeKey,
-        services: Collection[ServiceKey],
+        services: tuple[ServiceKey, ...],
         origins: Origins,
         lanes: Lanes,
         resolver: Resolver,
@@ -78,6 +79,13 @@ class Links:
             self._grant = grant
             for link in self._links:
                 link.renew(grant)
+
+    def change_services(self, services: tuple[ServiceKey, ...]) -> None:
+        """Tell edges what this agent serves from now on, on the links there are and on new ones."""
+        if services != self._services:
+            self._services = services
+            for link in self._links:
+                link.channel.request(ServicesRequested(services))
 
     def update_edges(self, wanted: Iterable[Edge]) -> None:
         """Dial edges that are new, leave those that are gone, redial those that changed."""
@@ -204,7 +212,7 @@ class Links:
         log.info("link.opened", **facts)
         exits.callback(self._on_closed, link, facts)
         self._metrics.links_opened.inc()
-        if await _wait_going_away(link):
+        if await wait_going_away(link):
             log.info("link.go_away_received", **facts)
             self._lanes.go_away(link)
             leaving.add(link, exits.pop_all())
@@ -233,9 +241,14 @@ class Links:
     @contextlib.asynccontextmanager
     async def _dial(self, edge: Edge, *, by_tcp: bool = False) -> AsyncGenerator[Link]:
         addresses = await resolve_edge(self._resolver, edge.addresses)
+        services = self._services
         dialing = self._dial_by_tcp(addresses, edge) if by_tcp else self._dial_quic(addresses, edge)
         async with dialing as link:
             self._links.add(link)
+            if services is not self._services:  # changed while this was dialled
+                link.channel.request(ServicesRequested(self._services))
+            if self._draining:  # dialled before the drain began: the edge does not know of it
+                link.go_away()
             self._failures.pop(edge.edge_id, None)
             self._update_health()
             try:
@@ -284,15 +297,3 @@ def _facts(edge: Edge) -> dict[str, str]:
 async def _ends_within(task: asyncio.Task[None], seconds: float) -> bool:
     done, _ = await asyncio.wait([task], timeout=seconds)
     return bool(done)
-
-
-async def _wait_going_away(link: Link) -> bool:
-    """Wait for the link's end or its edge's GoAway; return whether it was the latter."""
-    async with asyncio.TaskGroup() as waiting:
-        going = waiting.create_task(link.wait_going_away())
-        ended = waiting.create_task(link.wait_closed())
-        await asyncio.wait([going, ended], return_when=asyncio.FIRST_COMPLETED)
-        is_going = not ended.done()
-        going.cancel()
-        ended.cancel()
-    return is_going

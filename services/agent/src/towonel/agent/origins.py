@@ -55,6 +55,10 @@ class Origins:
         self.in_flight = InFlight()
         self.watch = OriginWatch(timing)
 
+    def change(self, table: OriginTable[Origin]) -> None:
+        """Connect new clients to the origins of another table."""
+        self._table = table
+
     async def handle(self, request: StreamRequest) -> None:
         """Connect to the origin that is asked for, and carry bytes until both sides are done."""
         if self.in_flight.count + self._counts.elsewhere >= self._max_streams:

@@ -1,6 +1,6 @@
 """Publisher of the agent's services: publishes them, and says while they do not stand at the hub."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import structlog
@@ -16,6 +16,7 @@ from towonel.agent.core.publication import (
     format_names,
 )
 from towonel.agent.core.refusals import describe_refusal, find_fix
+from towonel.agent.core.service_changes import compare_services, merge_services
 from towonel.agent.core.services import Service
 from towonel.agent.metrics import Metrics
 from towonel.api.agents import Publication
@@ -30,7 +31,21 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Publisher:
-    """Publisher of one agent's services, in its group."""
+    """Publisher of one agent's services, in its group.
+
+    Args:
+        hub: where they are published.
+        tenant: whose they are.
+        agent_id: of this agent.
+        group: of this agent.
+        services: to publish first of all.
+        serve: has clients of these services served, and of no others.
+        health: says what does not stand.
+        metrics: count it.
+
+    Attributes:
+        has_published: whether the hub has taken some services of this agent.
+    """
 
     def __init__(
         self,
@@ -39,20 +54,16 @@ class Publisher:
         agent_id: bytes,
         group: str,
         services: Sequence[Service],
+        serve: Callable[[Sequence[Service]], None],
         health: Health,
         metrics: Metrics,
     ) -> None:
         self._hub = hub
         self._tenant = tenant
         self._agent_id = agent_id
-        self._state = DesiredState(
-            group=group,
-            services=[
-                ServiceIn(kind=s.key.kind.value, name=s.key.name, tls_mode=s.tls_mode.value)
-                for s in services
-            ],
-        )
-        self._keys = tuple(str(service.key) for service in services)
+        self._group = group
+        self._services = self._wanted = tuple(services)
+        self._serve = serve
         self._health = health
         self._metrics = metrics
         self._own: Publication | None = None
@@ -65,13 +76,71 @@ class Publisher:
         """Digest of what was published; None before, and with a hub of an older version."""
         return None if self._own is None else self._own.digest
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to publish: all of it at first, and what has changed later."""
+        return not self.has_published or self._wanted != self._services
+
+    def change(self, services: Sequence[Service]) -> None:
+        """Have other services published by the next `publish`."""
+        self._wanted = tuple(services)
+
     async def publish(self) -> None:
         """Publish the services in place of what the group published before.
 
+        Of a change that the hub refuses, nothing is kept: the services of before are.
+
         Raises:
-            Denied: if the hub refuses one of them: then it takes none.
+            Denied: if the hub refuses the first of all: it takes all of them, or none.
+            Unavailable: if it does not answer.
         """
-        applied = await self._hub.apply_desired_state(self._tenant, self._state, self._agent_id)
+        if self.has_published:
+            await self._change(self._services, self._wanted)
+        else:
+            self._services = self._wanted
+            self._serve(self._services)
+            await self._apply(self._services)
+
+    async def _change(self, before: tuple[Service, ...], after: tuple[Service, ...]) -> None:
+        """Serve what is new before edges hear of it, and what ends until they have."""
+        changes = compare_services(before, after)
+        self._serve(merge_services(before, after))
+        refusal = None
+        if changes.added or changes.removed:  # else the hub knows all that it is to know
+            refusal = await self._try_apply(after)
+        if refusal is not None:
+            self._serve(before)
+            if self._wanted == after:  # and nothing else by now
+                self._wanted = before
+            code, fix = refusal.code.word, find_fix(refusal.code)
+            log.error("services.refused", code=code, detail=refusal.detail, fix=fix)
+            return
+        self._services = after
+        self._serve(after)
+        log.info(
+            "services.changed",
+            added=format_names(changes.added),
+            changed=format_names(changes.changed),
+            removed=format_names(changes.removed),
+        )
+
+    async def _try_apply(self, services: Sequence[Service]) -> Denied | None:
+        """Publish services, and return why the hub refuses them, if it does."""
+        try:
+            await self._apply(services)
+        except Denied as error:
+            return error
+        return None
+
+    async def _apply(self, services: Sequence[Service]) -> None:
+        state = DesiredState(
+            group=self._group,
+            services=[
+                ServiceIn(kind=s.key.kind.value, name=s.key.name, tls_mode=s.tls_mode.value)
+                for s in services
+            ],
+        )
+        applied = await self._hub.apply_desired_state(self._tenant, state, self._agent_id)
         self._own, self.has_published = applied.publication, True
         log.info(
             "services.published",
@@ -89,7 +158,8 @@ class Publisher:
         """
         if newest is None:
             return
-        outcome, refusal = compare(self._own, newest, self._keys), ""
+        keys = [str(service.key) for service in self._services]
+        outcome, refusal = compare(self._own, newest, keys), ""
         if outcome != self._outcome:
             _log_outcome(outcome)
             self._outcome = outcome
@@ -101,11 +171,7 @@ class Publisher:
 
     async def _publish_again(self) -> str:
         """Publish what the hub dropped or lost; returns why it refuses that, or nothing."""
-        refusal: Denied | None = None
-        try:
-            await self.publish()
-        except Denied as error:
-            refusal = error
+        refusal = await self._try_apply(self._services)
         reason = "" if refusal is None else describe_refusal(refusal)
         if refusal is not None and reason != self._refusal:  # asked at each refresh, told once
             code, fix = refusal.code, find_fix(refusal.code)

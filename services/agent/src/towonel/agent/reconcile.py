@@ -18,11 +18,11 @@ from towonel.agent.timing import HubTiming
 from towonel.api.edges import EdgeOut
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey, TenantKey
+from towonel.runtime.addresses import parse_address
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.logs import describe_error
-from towonel.runtime.settings import parse_address
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
@@ -133,7 +133,7 @@ class Reconciler:
                 await self._links.is_outdated.wait()
 
     async def _reconcile(self) -> None:
-        """Get a grant and publish the services; with a grant, only refresh it and the edges.
+        """Get a grant and publish the services; with a grant, refresh it and the edges, and publish what has changed.
 
         An agent that needs another grant later does not publish: the next refresh tells whether it should.
         """
@@ -150,6 +150,8 @@ class Reconciler:
         self._links.renew(grant)
         self._links.update_edges(filter_trusted(map(_to_edge, edges), self._allowed_edges))
         await publisher.follow(publication)
+        while publisher.is_due:
+            await publisher.publish()
 
     async def _bootstrap(self) -> tuple[bytes, list[EdgeOut]]:
         identity = self._identity

@@ -10,6 +10,7 @@ from towonel.agent.core.services import Service, parse_services
 from towonel.relay.hop.choice import Engine, parse_engine
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.settings import HostPort, Settings
+from towonel.wire.addresses import HEALTH_LISTENERS
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import ID_HEX
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
@@ -81,7 +82,7 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_SERVICES",
         description=(
             "JSON array of HTTPS services: `hostname`, `origin` (host:port), `proxy_protocol` "
-            "(v2 unless none), `tls_mode` (passthrough)."
+            "(v2 unless none), `tls_mode` (passthrough). In a file, it may change while the agent runs."
         ),
     )
     group: Annotated[str, AfterValidator(_check_group)] = Field(
@@ -95,7 +96,7 @@ class AgentSettings(Settings):
         description="List of edge ids: of the hub's edges only these are dialled.",
     )
     health_listen_addr: HostPort = Field(
-        default=("127.0.0.1", 9090),
+        default=HEALTH_LISTENERS["agent"][1],
         validation_alias="TOWONEL_AGENT_HEALTH_LISTEN_ADDR",
         description="Where /livez, /readyz, /metrics and /version are served.",
     )

@@ -4,9 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.tunnel.core.handshake import EdgeIdentity
-from towonel.wire.addresses import format_address
+from towonel.wire.addresses import EDGE_SERVER_NAME, format_address
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import EdgeId
 from towonel.wire.names import parse_server_name

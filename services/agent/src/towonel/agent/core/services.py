@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
@@ -15,7 +15,9 @@ from towonel.wire.errors import ProtocolError
 from towonel.wire.names import ServiceKey, ServiceKind, parse_hostname
 from towonel.wire.routes import TlsMode
 
-MAX_SERVICES = 1_000  # what a session's Hello takes
+MAX_SERVICES = 1_000  # what a session's Hello takes, and of its 64 KiB names may take
+MAX_NAMES_BYTES = 60 * 1024
+_BYTES_BESIDE_NAME = 9  # in CBOR: an array, its kind, and the length of the name
 _MAX_VALUE_CHARS = 100
 _EXAMPLE = "127.0.0.1:4443"
 _HOST = re.compile(r"[^\s/?#@:%\[\]\\\x00-\x20\x7f]+")
@@ -69,7 +71,18 @@ def parse_services(text: str) -> tuple[Service, ...]:
     problems += _find_duplicates(found)
     if problems:
         raise ValueError("\n".join(problems))
+    if not can_be_announced(found):
+        limit = f"at most {MAX_NAMES_BYTES // 1024} KiB are taken"
+        raise ValueError(
+            f"has names that are too long in all: {limit}; shorten them, or use two groups"
+        )
     return tuple(found)
+
+
+def can_be_announced(services: Collection[Service]) -> bool:
+    """Tell whether a session can begin with so many services of such names."""
+    bytes_of_names = sum(len(service.key.name) + _BYTES_BESIDE_NAME for service in services)
+    return len(services) <= MAX_SERVICES and bytes_of_names <= MAX_NAMES_BYTES
 
 
 class _RepeatedFields(dict[str, object]):

@@ -79,7 +79,7 @@ class Lanes:
         kinds: of lanes, in order of preference; none for no lanes.
 
     Attributes:
-        links: to the workers.
+        links, origins: to the workers, and of their clients.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Lanes:
         start_process: StartProcess,
         kinds: Sequence[LaneKind] = (LaneKind.PLAIN,),
     ) -> None:
-        self._origins = OriginFeed(services, resolver, origin_log, self._tell)
+        self.origins = OriginFeed(services, resolver, origin_log, self._tell)
         self._start = start
         self._metrics = metrics
         self._health = health
@@ -129,7 +129,7 @@ class Lanes:
         Raises:
             ProtocolError: UNEXPECTED_MESSAGE where the edge gave the link the id of another session.
         """
-        if not self._kinds or link.lane_secret is None:
+        if not self._kinds or link.lane_secret is None or self._draining:
             yield
             return
         session_id = link.session_id
@@ -178,7 +178,7 @@ class Lanes:
         """Tell a worker that was started all that it needs."""
         self._monitor.note_start(link.number)
         link.tell(replace(self._start, number=link.number), [self._clients.duplicate()])
-        for origins in self._origins.describe():
+        for origins in self.origins.describe():
             link.tell(origins)
         if self._draining:
             link.tell(Drain())
@@ -219,12 +219,12 @@ class Lanes:
         match message:
             case Resolve(service):
                 assert self._tasks is not None, "it is there before the workers"
-                self._origins.look_up(service, self._tasks)
+                self.origins.look_up(service, self._tasks)
             case Refused():
-                self._origins.log(message)
+                self.origins.log(message)
             case HeadersUnread():
                 self._metrics.count_unread(message.count)
-                self._origins.log(message)
+                self.origins.log(message)
             case Crashed(traceback):
                 log.error("client.crashed", traceback=traceback)
             case Ready():

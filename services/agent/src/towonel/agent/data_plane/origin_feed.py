@@ -1,7 +1,7 @@
 """Feed of origins to an agent's workers: their addresses, and what workers say of them."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import batched
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
@@ -47,33 +47,55 @@ class OriginFeed:
         self._looking_up: set[ServiceName] = set()
 
     def describe(self) -> Iterator[Origins]:
-        """Yield what a worker is to know of origins."""
-        for some in batched(self._origins.items(), ORIGINS_PER_MESSAGE, strict=False):
-            yield Origins(tuple(map(_facts_of, some)))
+        """Return what a worker is to know of origins."""
+        return _describe(self._origins.items())
+
+    def change(self, services: Collection[Service]) -> None:
+        """Have the origins of these services, and no others; workers are told what has changed."""
+        before, self._origins = self._origins, {each.key: each.origin for each in services}
+        ended = tuple(name_service(key) for key in before if key not in self._origins)
+        for names in batched(ended, ORIGINS_PER_MESSAGE, strict=False):
+            self._tell(Origins(ended=names))
+        changed = [item for item in self._origins.items() if before.get(item[0]) != item[1]]
+        for message in _describe(changed):
+            self._tell(message)
 
     def look_up(self, service: ServiceName, tasks: asyncio.TaskGroup) -> None:
         """Answer with the addresses of now: all workers, and once, however many of them ask."""
         if service not in self._looking_up:
             self._looking_up.add(service)
-            tasks.create_task(self._answer(service, self._origins[to_key(service)]))
+            tasks.create_task(self._answer(service))
 
     def log(self, event: Refused | HeadersUnread) -> None:
         """Say what origins do wrong."""
         key = to_key(event.service)
         if isinstance(event, Refused):
             self._log.refuse(key, Code(event.code), times=event.count)
-        else:
+        elif key in self._origins:
             self._log.hint(key, self._origins[key], times=event.count)
 
-    async def _answer(self, service: ServiceName, origin: Origin) -> None:
-        self._resolver.expire(origin.host)
+    async def _answer(self, service: ServiceName) -> None:
         try:
-            addresses = await self._resolver.resolve(origin.host, origin.port)
-        except OSError:
-            addresses = ()
+            await self._resolve(service, to_key(service))
         finally:
             self._looking_up.discard(service)
-        self._tell(Resolved(service, addresses))
+
+    async def _resolve(self, service: ServiceName, key: ServiceKey) -> None:
+        """Tell the addresses of a service's origin, and of no other that it had when they were asked for."""
+        while (origin := self._origins.get(key)) is not None:
+            self._resolver.expire(origin.host)
+            try:
+                addresses = await self._resolver.resolve(origin.host, origin.port)
+            except OSError:
+                addresses = ()
+            if self._origins.get(key) == origin:
+                self._tell(Resolved(service, addresses))
+                return
+
+
+def _describe(origins: Iterable[tuple[ServiceKey, Origin]]) -> Iterator[Origins]:
+    for some in batched(origins, ORIGINS_PER_MESSAGE, strict=False):
+        yield Origins(tuple(map(_facts_of, some)))
 
 
 def _facts_of(item: tuple[ServiceKey, Origin]) -> OriginFacts:

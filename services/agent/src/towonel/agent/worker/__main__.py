@@ -17,7 +17,7 @@ def main() -> None:
     from towonel.relay.memory import Memory  # noqa: PLC0415
     from towonel.relay.pipes import PipePool  # noqa: PLC0415
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # control decides
     channel = Channel(socket.socket(fileno=int(sys.argv[-1])))
     gc.freeze()

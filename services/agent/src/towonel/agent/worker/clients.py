@@ -10,7 +10,7 @@ from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_table import OriginTable
 from towonel.agent.core.proxy_header import encode_proxy_header
 from towonel.agent.worker.counters import ClientCounters
-from towonel.agent.worker.messages import Addresses, OriginFacts, Start, to_key
+from towonel.agent.worker.messages import Addresses, OriginFacts, ServiceName, Start, to_key
 from towonel.agent.worker.origin_connection import OriginConnection
 from towonel.agent.worker.origin_dial import OriginDial
 from towonel.relay.agent_lanes import AgentLane
@@ -82,19 +82,34 @@ class Clients(Owner):
         self.start = start
         self._counts = counts
 
-    def add_origins(self, facts: tuple[OriginFacts, ...]) -> None:
-        """Take origins of the environment."""
+    def set_origins(self, facts: tuple[OriginFacts, ...]) -> None:
+        """Take origins that are new, or changed; who waits for the address of the one before is refused."""
         for name, proxied, addresses in facts:
             key = to_key(name)
+            self._refuse_waiting(key)
             self._origins[key] = WorkerOrigin(key, proxied, OriginAddresses(addresses))
+
+    def remove_origins(self, services: tuple[ServiceName, ...]) -> None:
+        """Refuse new clients of services; those whose origin is connected go on."""
+        for key in map(to_key, services):
+            self._refuse_waiting(key)
+            self._origins.pop(key, None)
 
     def learn(self, service: ServiceKey, addresses: Addresses) -> None:
         """Take the addresses that an origin's name stands for now."""
-        origin = self._origins[service]
+        origin = self._origins.get(service)
+        if origin is None:
+            return
         origin.addresses.learn(addresses, self.loop.wheel.now)
         waiting, origin.waiting = origin.waiting, set()
         for dial in waiting:
             dial.take_addresses()
+
+    def _refuse_waiting(self, service: ServiceKey) -> None:
+        """Refuse clients that nobody will tell an address: their edge asks another agent, or again."""
+        origin = self._origins.get(service)
+        for dial in () if origin is None else tuple(origin.waiting):
+            dial.end_by(Code.NO_SERVICE)
 
     def open(self, lane: AgentLane, content: bytes) -> "ClientDial | None":
         """Serve the client of an OPEN; return its dial, unless that has ended already."""

@@ -1,7 +1,7 @@
 """Messages of an agent's control and workers, over `towonel.relay.channel`.
 
     control ──▶ worker    Start, Origins (as many as are needed), then what happens: Session, LanesWanted,
-                          SessionGoingAway, SessionEnded, Resolved, Drain
+                          SessionGoingAway, SessionEnded, Resolved, Origins, Drain
     worker ──▶ control    Ready; each second Counters, SessionLanes of each session, and Refused and
                           HeadersUnread of services that have some; Resolve, LanesFailed, LanesWorking, Crashed,
                           Drained
@@ -51,10 +51,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Origins of the environment: service, whether PROXY v2 is wanted, and addresses; None for a name."""
+    """Origins that are new, or changed, and services that have none any more.
+
+    Of each origin: its service, whether PROXY v2 is wanted, and its addresses; None for a name.
+    """
 
     kind: ClassVar[str] = "origins"
-    origins: tuple[OriginFacts, ...]
+    origins: tuple[OriginFacts, ...] = ()
+    ended: tuple[ServiceName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,16 @@ type Message = Down | Up
 _CLASSES: Final[Mapping[str, type[Message]]] = {
     cls.kind: cls
     for cls in (
-        *(Start, Origins, Session, LanesWanted, SessionGoingAway, SessionEnded, Resolved, Drain),
+        *(
+            Start,
+            Origins,
+            Session,
+            LanesWanted,
+            SessionGoingAway,
+            SessionEnded,
+            Resolved,
+            Drain,
+        ),
         *(Ready, Counters, SessionLanes, LanesFailed, LanesWorking, Resolve, Refused),
         *(HeadersUnread, Crashed, Drained),
     )

@@ -149,8 +149,9 @@ class Worker(Handler, AgentLanesOwner):
             case Start():
                 (descriptor,) = descriptors
                 self._start(message, descriptor)
-            case Origins(origins):
-                self.clients.add_origins(origins)
+            case Origins(origins, ended):
+                self.clients.remove_origins(ended)
+                self.clients.set_origins(origins)
             case Resolved(service, addresses):
                 self.clients.learn(messages.to_key(service), addresses)
             case Drain():
