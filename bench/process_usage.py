@@ -27,10 +27,16 @@ def cpu_s(roots: Roots) -> dict[str, float]:
     return {side: sum(stats[pid].cpu_ticks for pid in tree) / TICKS for side, tree in trees.items()}
 
 
-def resident_kib(roots: Roots) -> dict[str, float]:
-    """Return the memory of each side; of pages that processes share each has its part."""
+def resident_kib(roots: Roots, kind: str = "Pss") -> dict[str, float]:
+    """Return the memory of each side; of pages that processes share each has its part.
+
+    Its kind is as of /proc/PID/smaps_rollup: Pss for all, Pss_Anon without files of the page cache.
+    """
     stats = _stats()
-    return {side: sum(map(_proportional_kib, _tree(pid, stats))) for side, pid in roots.items()}
+    return {
+        side: sum(_proportional_kib(each, kind) for each in _tree(pid, stats))
+        for side, pid in roots.items()
+    }
 
 
 def connections_to(root: int, port: int) -> int:
@@ -64,12 +70,12 @@ def _tree(root: int, stats: Mapping[int, Stat]) -> Iterable[int]:
     return tree
 
 
-def _proportional_kib(pid: int) -> int:
+def _proportional_kib(pid: int, kind: str) -> int:
     try:
         rollup = (PROC / str(pid) / "smaps_rollup").read_text()
     except OSError:
         return 0
-    return int(rollup.partition("\nPss:")[2].split()[0])
+    return int(rollup.partition(f"\n{kind}:")[2].split()[0])
 
 
 def _socket_inodes(pid: int) -> Iterable[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 from support.commands import towonel
+from support.documents import blocks
 from support.example_hub import KEY_ID, NODE, PROOF, SEED, TENANT, Served, served
 from support.hub import OPERATOR_KEY, migrated
 from support.ports import free_port
@@ -28,7 +29,7 @@ from towonel.wire import base64url
 from towonel.wire.tokens import InviteToken
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PASSPHRASE = "correct horse"
 # These go on until they are told to end; what they do has tests of its own.
 ENDLESS = re.compile(r"(?<!-)\b(serve|demo)\b|status --watch|audit tail|^towonel$")
@@ -60,8 +61,7 @@ def examples_of(command: object) -> Iterator[str]:
 
 
 def lines_of(document: Path) -> Iterator[str]:
-    blocks = re.findall(r"^```\w*\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
-    lines = (line for block in blocks for line in block.splitlines())
+    lines = (line for block in blocks(document) for line in block.text.splitlines())
     yield from (line for line in lines if re.match(r"(\w+=\S+ )*towonel( |$)", line))
 
 

@@ -7,7 +7,7 @@ from support.commands import towonel
 from support.ports import free_port
 
 from towonel.cli.commands.serve import programs_for
-from towonel.cli.listeners import ListenerSettings, check_addresses, find_clashes
+from towonel.cli.serving.listeners import ListenerSettings, check_addresses, find_clashes
 from towonel.cli.settings import ServeSettings, child_environment, foreign_environment
 from towonel.cli.subprocesses import Program
 from towonel.edge.settings import EdgeSettings

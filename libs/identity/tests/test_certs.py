@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import BasicConstraints, load_pem_x509_certificate
 
 from towonel.identity.certs import (
-    EDGE_SERVER_NAME,
     LIFETIME_DAYS,
     VALID_FROM,
     certificate_public_key,
@@ -24,6 +23,7 @@ from towonel.identity.certs import (
     not_before,
 )
 from towonel.identity.keys import NodeKey
+from towonel.wire.addresses import EDGE_SERVER_NAME
 from towonel.wire.errors import Code, Denied
 
 KEY = NodeKey.from_seed(b"\x2a" * 32)

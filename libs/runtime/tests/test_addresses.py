@@ -8,6 +8,7 @@ from towonel.runtime.addresses import (
     describe_clash,
     is_ip,
     loopback_url,
+    parse_address,
     parse_networks,
     source_of,
     unmap,
@@ -108,3 +109,18 @@ def test_an_ipv4_address_inside_ipv6_is_that_ipv4_address(address: str, unmapped
 )
 def test_an_ipv6_source_is_its_whole_64_bit_network(address: str, source: str) -> None:
     assert source_of(ip_address(address)) == source
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", ":1", "a:", "a:b", "::1:443", "a:65536", "a:-1", "a:²", "a b:1", "a:123456"]
+)
+def test_other_addresses_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"host:port|port must|brackets|host must"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("port", [0, 443, 65535])
+def test_addresses_are_host_and_port(port: int) -> None:
+    assert parse_address(f"0.0.0.0:{port}") == ("0.0.0.0", port)  # noqa: S104
+    assert parse_address(f"[::1]:{port}") == ("::1", port)
+    assert parse_address(f"my_app.example.eu.:{port}") == ("my_app.example.eu.", port)

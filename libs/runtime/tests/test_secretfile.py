@@ -114,14 +114,36 @@ def test_a_secret_that_its_group_may_use_is_read_with_a_warning(
     assert said.out == ""
 
 
-def test_a_process_logs_the_warning_about_a_group(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("reader", "level"),
+    [("owner", "warning"), ("root", "warning"), ("group", "info")],
+)
+def test_a_process_warns_of_a_group_unless_it_reads_the_file_as_one_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, level: str
+) -> None:
     path = tmp_path / "node.key"
     path.write_bytes(b"x")
     path.chmod(0o640)
+    owner = path.stat().st_uid
+    users = {"owner": owner, "root": 0, "group": owner + 10_001}
+    monkeypatch.setattr(os, "geteuid", lambda: users[reader])
     with structlog.testing.capture_logs() as logged:
         read(path)
 
-    assert [(line["event"], line["path"]) for line in logged] == [("secret_file.shared", str(path))]
+    told = [(line["event"], line["path"], line["log_level"]) for line in logged]
+    assert told == [("secret_file.shared", str(path), level)]
+
+
+def test_a_command_says_nothing_of_a_file_that_its_group_lets_it_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "node.key"
+    path.write_bytes(b"x")
+    path.chmod(0o440)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 10_001)
+
+    assert read(path) == b"x"
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:

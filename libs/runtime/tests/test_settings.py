@@ -6,8 +6,6 @@ from typing import ClassVar
 
 import pytest
 import structlog
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import AliasChoices, Field, SecretStr
 
 from towonel.runtime.environment.rules import MAX_ITEMS_NAMED
@@ -19,7 +17,6 @@ from towonel.runtime.settings import (
     load,
     load_partly,
     log_warnings,
-    parse_address,
     variables,
 )
 
@@ -209,15 +206,3 @@ def test_variables_lists_every_setting() -> None:
     assert found["EXAMPLE_LISTEN"].deprecated == ("EXAMPLE_BIND",)
     assert found["EXAMPLE_NAMES"].default == ""
     assert found["TOWONEL_LOG_LEVEL"].default == "info"
-
-
-@pytest.mark.parametrize("text", ["", "a", ":1", "a:", "a:b", "::1:443", "a:65536", "a:-1", "a:²"])
-def test_other_addresses_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"host:port|port must|brackets"):
-        parse_address(text)
-
-
-@given(st.integers(0, 65535))
-def test_addresses_are_host_and_port(port: int) -> None:
-    assert parse_address(f"0.0.0.0:{port}") == ("0.0.0.0", port)  # noqa: S104
-    assert parse_address(f"[::1]:{port}") == ("::1", port)

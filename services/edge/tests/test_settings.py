@@ -180,3 +180,14 @@ def test_an_access_log_that_is_none_of_these_is_an_error(text: str) -> None:
         "TOWONEL_EDGE_ACCESS_LOG: must be on, off, or a share from 0 to 1,"
         " as in 0.01 for one in a hundred"
     )
+
+
+def test_the_address_for_a_certificate_authority_is_known_and_not_used_by_the_edge_yet() -> None:
+    name = "TOWONEL_EDGE_TLS_ACME_EMAIL"
+    (warning,) = load(EdgeSettings, {**BESIDE_A_HUB, name: "me@example.eu"}).warnings
+
+    assert warning == f"{name}: edges make no certificates yet"
+    for text in ("me", "me@", "a@b c", "a@b{", 'a@"b'):
+        assert problem(TOWONEL_EDGE_TLS_ACME_EMAIL=text) == (
+            f"{name}: must be an address of mail, as in me@example.eu"
+        )

@@ -12,6 +12,11 @@ from towonel.runtime.interrupts import end_at_interrupt
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
     end_at_interrupt()
+    if sys.argv[1:] == ["serve", "--health"]:
+        from towonel.cli.serving.health import check_health  # noqa: PLC0415 no other command needs it
+
+        if (code := check_health()) is not None:
+            sys.exit(code)
     from towonel.cli.app import app  # noqa: PLC0415 Ctrl-C may come while it is imported
 
     if isinstance(sys.stdout, io.TextIOWrapper):

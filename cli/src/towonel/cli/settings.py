@@ -10,8 +10,6 @@ from pydantic import Field, SecretStr
 
 from towonel.runtime.environment.certificates import find_certificate_problem
 from towonel.runtime.environment.folders import Folder
-from towonel.runtime.environment.names import FILE_SUFFIX
-from towonel.runtime.environment.text import clean
 from towonel.runtime.settings import HostPort, Settings, SettingsError
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.variables import VARIABLES
@@ -123,16 +121,6 @@ class ServeSettings(LocalHubSettings):
         validation_alias="TOWONEL_EDGE_DRAIN_TIMEOUT_SECS",
         description="How long the edge may drain; what is left after it is ended.",
     )
-
-
-def is_hub_wanted(settings: ServeSettings, environ: Mapping[str, str]) -> bool:
-    """Whether `towonel serve` starts a hub: a token alone makes this machine an edge of another."""
-    if settings.hub_enabled is not None:
-        return settings.hub_enabled
-    names = {name.removesuffix(FILE_SUFFIX) for name, value in environ.items() if clean(value)}
-    of_a_hub = {name for name in VARIABLES & names if name.startswith("TOWONEL_HUB_")}
-    is_edge_of_another = settings.edge_enabled and "TOWONEL_EDGE_INVITE_TOKEN" in names
-    return bool(of_a_hub - {"TOWONEL_HUB_URL"}) or not is_edge_of_another
 
 
 def config_folder() -> Path:

@@ -2,23 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from pydantic import Field
 from support.ports import free_port
 
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
-from towonel.runtime.environment.command_line import check_health
-from towonel.runtime.environment.health_check import find_unreadiness
-from towonel.runtime.settings import HostPort, Settings
+from towonel.runtime.environment.health_check import check_health, find_unreadiness
 
-
-class Program(Settings):
-    """Settings of a program, of which the check reads one."""
-
-    listen: HostPort = Field(validation_alias="LISTEN", description="Address.")
+DEFAULT = ("127.0.0.1", 9)
 
 
 @pytest.fixture
@@ -89,7 +83,7 @@ async def test_the_exit_code_tells_programs(
     health: Health, port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def check() -> int:
-        return check_health(Program, lambda settings: settings.listen)
+        return check_health("LISTEN", DEFAULT)
 
     monkeypatch.setenv("LISTEN", f"127.0.0.1:{port}")
     well = await asyncio.to_thread(check)
@@ -100,5 +94,23 @@ async def test_the_exit_code_tells_programs(
     assert (well, ill, check()) == (0, 1, 78)
     told = capsys.readouterr()
     assert told.out == "ready\n"
-    assert told.err.splitlines()[0] == "not ready: stopping: draining"
-    assert "LISTEN" in told.err.splitlines()[1]
+    assert told.err.splitlines() == [
+        "not ready: stopping: draining",
+        "LISTEN: must be host:port, as in 127.0.0.1:9",
+    ]
+
+
+async def test_the_address_is_the_one_given_or_in_a_file_or_the_default(
+    port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = check_health("LISTEN", ("127.0.0.1", free_port()))
+    by_default = await asyncio.to_thread(check_health, "LISTEN", ("127.0.0.1", port))
+    (tmp_path / "address").write_text(f"127.0.0.1:{port}\n")
+    monkeypatch.setenv("LISTEN_FILE", str(tmp_path / "address"))
+    in_file = await asyncio.to_thread(check_health, "LISTEN", DEFAULT)
+    monkeypatch.setenv("LISTEN", "here")
+    given = await asyncio.to_thread(check_health, "LISTEN", DEFAULT, ("127.0.0.1", port))
+
+    assert (nowhere, by_default, in_file, given) == (1, 0, 0, 0)
+    assert check_health("LISTEN", DEFAULT) == 78
+    assert capsys.readouterr().err.splitlines()[-1] == "LISTEN: set it or LISTEN_FILE, not both"

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from towonel.cli.errors import report_errors, warn
-from towonel.cli.listeners import check_addresses, find_clashes, find_unready
 from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import Json, examples
 from towonel.cli.output import Output, print_output
-from towonel.cli.settings import ServeSettings, child_environment, is_hub_wanted
+from towonel.cli.serving.health import is_hub_wanted
+from towonel.cli.serving.listeners import ask_health, check_addresses, find_clashes
+from towonel.cli.settings import ServeSettings, child_environment
 from towonel.cli.subprocesses import Program, collect_errors
 from towonel.cli.supervisor import Timing, supervise
 from towonel.runtime import logs
@@ -87,7 +88,7 @@ def _read_settings(
         raise SettingsError(problems + error.problems) from None
     problems += find_clashes(programs)
     # The hub's database must not be another program's, before an edge makes files beside it.
-    if is_hub_wanted(settings, environ) and not environ.get("TOWONEL_HUB_DB_DSN"):
+    if any(one.name == "hub" for one in programs) and not environ.get("TOWONEL_HUB_DB_DSN"):
         path = settings.data_dir / "hub.db"
         if (whose := describe_foreign_file(path)) is not None:
             problems.append(f"TOWONEL_DATA_DIR: {path} {whose}")
@@ -101,7 +102,7 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
         SettingsError: neither is enabled.
     """
     programs: list[Program] = []
-    has_hub = is_hub_wanted(settings, environ)
+    has_hub = is_hub_wanted(environ, settings.hub_enabled, with_edge=settings.edge_enabled)
     if has_hub:
         programs.append(Program("hub", "towonel.hub", environ))
     if settings.edge_enabled:
@@ -123,7 +124,7 @@ def report_health(programs: Sequence[Program], problems: Sequence[str], *, as_js
         Exit: one is not ready.
     """
     _raise_mistakes(problems)
-    unready = find_unready(programs)
+    unready = ask_health(programs)
     output = Output({"ok": not unready, "problems": unready}, "\n".join(unready) or "ready")
     print_output(output, Format.JSON if as_json else Format.TABLE)
     if unready:

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from towonel.identity.keys import NodeKey
+from towonel.wire.addresses import EDGE_SERVER_NAME
 from towonel.wire.errors import Code, Denied
 
-EDGE_SERVER_NAME = "edge.towonel.internal"  # no edge needs a public name: the pin is what counts
 LIFETIME_DAYS = 3650
 # Before any clock that is right. A certificate outlives the clock that it was made by: one that was ahead
 # must not make agents wait until its time has come.

@@ -1,10 +1,19 @@
 """IP addresses: listeners as seen from their own machine, networks, and sources of traffic."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 compared, never bound
 IPV6_SOURCE_BITS = 64  # one subscriber gets a /64 at least, and may use every address in it
+EXAMPLE_ADDRESS = "0.0.0.0:443"  # in a message, where a setting has no default
+_MAX_PORT = 65_535
+_MAX_PORT_DIGITS = 5
+# A name, with the underscores of some containers' names; what else there may be has an address.
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?",
+    re.ASCII | re.IGNORECASE,
+)
 
 type IpAddress = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
@@ -39,6 +48,26 @@ def describe_clash(
         return None
     taken = format_address(*address)
     return f"{taken} is taken by {variable}={format_address(*other)}; set another port"
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return host and port of `0.0.0.0:443` or `[::]:443`.
+
+    Raises:
+        ValueError: where the form is another.
+    """
+    host, separator, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address needs brackets, as in [::1]:443")
+    if not separator or not host or not (port.isascii() and port.isdigit()):
+        raise ValueError(f"must be host:port, as in {EXAMPLE_ADDRESS}")
+    if len(port) > _MAX_PORT_DIGITS or int(port) > _MAX_PORT:
+        raise ValueError(f"the port must be at most {_MAX_PORT}, as in {EXAMPLE_ADDRESS}")
+    if not _HOST.fullmatch(host) and not is_ip(host):
+        raise ValueError(f"the host must be a name or an IP address, as in {EXAMPLE_ADDRESS}")
+    return host, int(port)
 
 
 def is_ip(text: str) -> bool:

@@ -52,8 +52,9 @@ def create(path: Path, content: bytes) -> None:
 def read(path: Path) -> bytes:
     """Return the secret in `path`.
 
-    Its group may read it, which is logged: Kubernetes gives the files of a volume to a group, by
-    `fsGroup`, and to nobody else.
+    Its group may read it, which is logged: as a warning where the file is this user's own. One of
+    another user is meant so, since only its group lets this process read it: as Kubernetes gives the
+    files of a volume to a group, by `fsGroup`, and to nobody else.
 
     Raises:
         SecretFileError: if it cannot be read, is not a file, is huge, or everybody may use it.
@@ -78,13 +79,19 @@ def _check_status(path: Path, status: os.stat_result) -> None:
     # Also writing: `fsGroup` makes 0660 of what a volume has, and the program, which is in the group and
     # is not the owner, can change that as little as who mounted it. Nobody else is in that group.
     if status.st_mode & stat.S_IRWXG:
-        _warn(path, f"its group may use it; unless that is meant, run: chmod 600 {path}")
+        _tell(path, is_meant=os.geteuid() not in {0, status.st_uid})
 
 
-def _warn(path: Path, reason: str) -> None:
+def _tell(path: Path, *, is_meant: bool) -> None:
     import structlog  # noqa: PLC0415 with rich and pygments, for which no command should wait
 
     log: structlog.stdlib.BoundLogger = structlog.get_logger()
+    if is_meant:
+        reason = "it belongs to another user, and its group may use it, this process among them"
+        if structlog.is_configured():
+            log.info("secret_file.shared", path=str(path), reason=reason)
+        return
+    reason = f"its group may use it; unless that is meant, run: chmod 600 {path}"
     if structlog.is_configured():
         log.warning("secret_file.shared", path=str(path), reason=reason)
     else:  # a command, whose standard output is for what was asked

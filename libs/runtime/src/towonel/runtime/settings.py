@@ -1,8 +1,7 @@
 """Settings of a process, from its environment: read once, with every mistake named at once."""
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, cast, get_args
 
@@ -19,20 +18,12 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from towonel.runtime.addresses import WILDCARDS, is_ip
+from towonel.runtime.addresses import WILDCARDS, parse_address
 from towonel.runtime.environment.certificates import find_certificate_problem
 from towonel.runtime.environment.lists import split_list
-from towonel.runtime.environment.names import FILE_SUFFIX, find_unknown
-from towonel.runtime.environment.rules import EXAMPLE_ADDRESS, explain
-from towonel.runtime.environment.values import Reading, normalize, read_values
-
-_MAX_PORT = 65_535
-_MAX_PORT_DIGITS = 5
-# A name, with the underscores of some containers' names; what else there may be has an address.
-_HOST = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?",
-    re.ASCII | re.IGNORECASE,
-)
+from towonel.runtime.environment.names import find_unknown
+from towonel.runtime.environment.rules import explain
+from towonel.runtime.environment.values import FILE_SUFFIX, Reading, normalize, read_values
 
 
 class SettingsError(Exception):
@@ -67,6 +58,7 @@ class Settings(BaseModel):
     verifies_hub: ClassVar[bool] = False  # by TLS, with the authorities of the environment
 
     _warnings: tuple[str, ...] = PrivateAttr(())
+    _files: tuple[str, ...] = PrivateAttr(())
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
@@ -88,9 +80,15 @@ class Settings(BaseModel):
         """What is accepted, and yet worth a word: a line each, which begins with the variable."""
         return self._warnings + tuple(self.find_warnings())
 
-    def add_warnings(self, lines: Iterable[str]) -> None:
-        """Add what was noticed while the variables were read."""
-        self._warnings += tuple(lines)
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files that values were read from."""
+        return self._files
+
+    def add_reading(self, reading: Reading) -> None:
+        """Add what was noticed while the variables were read, and where."""
+        self._warnings += tuple(reading.warnings)
+        self._files = tuple(reading.files)
 
     def find_warnings(self) -> Iterator[str]:
         """Yield what is unusual about these values."""
@@ -134,7 +132,7 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
         raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)
-    settings.add_warnings(reading.warnings)
+    settings.add_reading(reading)
     return settings
 
 
@@ -168,26 +166,6 @@ def log_warnings(settings: Settings) -> None:
 def variables(cls: type[Settings]) -> list[Variable]:
     """Return all variables, in the order of the fields."""
     return [_variable(field) for field in cls.model_fields.values()]
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of `0.0.0.0:443` or `[::]:443`.
-
-    Raises:
-        ValueError: where the form is another.
-    """
-    host, separator, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError("an IPv6 address needs brackets, as in [::1]:443")
-    if not separator or not host or not (port.isascii() and port.isdigit()):
-        raise ValueError(f"must be host:port, as in {EXAMPLE_ADDRESS}")
-    if len(port) > _MAX_PORT_DIGITS or int(port) > _MAX_PORT:
-        raise ValueError(f"the port must be at most {_MAX_PORT}, as in {EXAMPLE_ADDRESS}")
-    if not _HOST.fullmatch(host) and not is_ip(host):
-        raise ValueError(f"the host must be a name or an IP address, as in {EXAMPLE_ADDRESS}")
-    return host, int(port)
 
 
 def describe_undialable(text: str, example: str) -> str | None:

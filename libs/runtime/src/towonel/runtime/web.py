@@ -11,8 +11,9 @@ from http import HTTPStatus
 from typing import Any, cast, override
 
 import h11
-import uvicorn
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import Server
 
 from towonel.runtime.log_limit import LogLimit
 from towonel.runtime.sockets import (
@@ -162,7 +163,7 @@ class _Protocol(H11Protocol):
         return self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Server that handles no signals, and accepts by a loop that knows what to do without descriptors.
 
     That of asyncio (`_accept_connection`) logs each failure, and starts itself anew for each.
@@ -244,9 +245,9 @@ async def serve_app(
                 server.should_exit = True
 
 
-def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) -> uvicorn.Config:
+def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) -> Config:
     protocol = partial(_Protocol, head_s=timing.head_s)
-    return uvicorn.Config(
+    return Config(
         app,
         http=cast("type[asyncio.Protocol]", protocol),
         ws="none",
@@ -290,7 +291,7 @@ async def _end(server: _Server) -> None:
                 await server.lifespan.shutdown()
 
 
-async def _wait_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+async def _wait_started(server: Server, serving: asyncio.Task[None]) -> None:
     async with asyncio.timeout(START_S):
         while not server.started:
             if serving.done():

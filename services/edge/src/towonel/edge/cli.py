@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from towonel.edge.settings import EdgeSettings
 from towonel.runtime import logs
-from towonel.runtime.environment.command_line import check_health, check_settings, make_parser
+from towonel.runtime.environment.command_line import check_settings, make_parser
+from towonel.runtime.environment.health_check import check_health
 from towonel.runtime.lifecycle import Serve
 from towonel.runtime.lifecycle import main as run_main
 from towonel.runtime.settings import log_warnings
+from towonel.wire.addresses import HEALTH_LISTENERS
 from towonel.wire.tokens import SECRET_MARKS
 
 if TYPE_CHECKING:
@@ -47,5 +49,5 @@ def main(start_worker: "StartWorker | None" = None) -> None:
 
         sys.exit(check_settings(EdgeSettings, find_key_problems))
     if arguments.health:
-        sys.exit(check_health(EdgeSettings, lambda settings: settings.health_listen))
+        sys.exit(check_health(*HEALTH_LISTENERS["edge"]))
     sys.exit(run_main(EdgeSettings, partial(prepare, start_worker=start_worker)))

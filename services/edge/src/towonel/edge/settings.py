@@ -1,5 +1,6 @@
 """Settings of an edge, read from its environment."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, override
@@ -30,6 +31,7 @@ from towonel.edge.core.session_limits import (
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
 from towonel.relay.hop.choice import Engine, parse_engine
 from towonel.runtime.addresses import (
+    EXAMPLE_ADDRESS,
     WILDCARDS,
     Network,
     describe_clash,
@@ -37,12 +39,11 @@ from towonel.runtime.addresses import (
     parse_networks,
 )
 from towonel.runtime.environment.folders import Folder
-from towonel.runtime.environment.rules import EXAMPLE_ADDRESS
 from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, describe_undialable
 from towonel.runtime.sockets import limit_by_descriptors
 from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS, HandshakeLimits
-from towonel.wire.addresses import format_address
+from towonel.wire.addresses import HEALTH_LISTENERS, format_address
 from towonel.wire.errors import TowonelError
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.tokens import EdgeToken
@@ -83,6 +84,12 @@ def _check_url(value: str) -> str:
 
 def _decode_hub(token: SecretStr) -> str:
     return EdgeToken.decode(token.get_secret_value()).hub_url
+
+
+def _check_mail(value: str) -> str:
+    if not re.fullmatch(r"[^\s{}\"@]+@[^\s{}\"@]+", value):
+        raise ValueError("must be an address of mail, as in me@example.eu")
+    return value
 
 
 class EdgeSettings(Settings):
@@ -138,7 +145,7 @@ class EdgeSettings(Settings):
         description="Whether the edge itself listens for lanes where sessions are elsewhere than clients; false where a proxy has TCP of that port, and passes lanes on to TOWONEL_EDGE_LISTEN_ADDR.",
     )
     health_listen: HostPort = Field(
-        default=("0.0.0.0", 9090),  # noqa: S104 the original's default
+        default=HEALTH_LISTENERS["edge"][1],
         validation_alias="TOWONEL_EDGE_HEALTH_LISTEN_ADDR",
         description="Where /livez, /readyz, /metrics and /version are served.",
     )
@@ -180,6 +187,11 @@ class EdgeSettings(Settings):
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
         description="Redis that notifies of changed routes; without it the hub is long-polled.",
+    )
+    acme_email: Annotated[str, AfterValidator(_check_mail)] | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_EMAIL",
+        description="Who gets mail of the certificate authority: of the image with Caddy, for the hub's own certificate.",
     )
     listen_workers: int = Field(
         default=1,
@@ -404,13 +416,11 @@ class EdgeSettings(Settings):
 
     @override
     def find_warnings(self) -> Iterator[str]:
-        if not self.hub_urls:
-            return
-        others = len(self.hub_urls) - 1
-        yield (
-            "TOWONEL_EDGE_HUB_URLS: deprecated; use TOWONEL_EDGE_HUB_URL, which is one hub"
-            + f": {others} more are not used" * (others > 0)
-        )
+        if self.acme_email:
+            yield f"{self.variable_of('acme_email')}: edges make no certificates yet"
+        if self.hub_urls:
+            more = f": {len(self.hub_urls) - 1} more are not used" * (len(self.hub_urls) > 1)
+            yield f"TOWONEL_EDGE_HUB_URLS: deprecated; use TOWONEL_EDGE_HUB_URL, which is one hub{more}"
 
     @property
     def key_path(self) -> Path | None:

@@ -26,10 +26,10 @@ from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs, secretinput
 from towonel.runtime.environment.command_line import (
     UsageError,
-    check_health,
     check_settings,
     make_parser,
 )
+from towonel.runtime.environment.health_check import check_health
 from towonel.runtime.exit_codes import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -41,6 +41,7 @@ from towonel.runtime.interrupts import raise_at_interrupt
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load, log_warnings
 from towonel.runtime.tracing.telemetry import add_trace
+from towonel.wire.addresses import HEALTH_LISTENERS
 from towonel.wire.errors import TowonelError
 from towonel.wire.tokens import SECRET_MARKS
 
@@ -53,7 +54,7 @@ def main() -> int:
     if arguments.check:
         return check_settings(HubSettings, find_key_problems)
     if arguments.health:
-        return check_health(HubSettings, lambda settings: settings.health_listen_addr)
+        return check_health(*HEALTH_LISTENERS["hub"])
     if arguments.command is None:
         return lifecycle.main(HubSettings, _prepare)
     return _run(arguments.command, arguments)

@@ -27,7 +27,7 @@ from towonel.runtime.environment.folders import Folder
 from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.tracing.telemetry import TelemetrySettings
-from towonel.wire.addresses import LAST_PORT, is_port
+from towonel.wire.addresses import HEALTH_LISTENERS, LAST_PORT, is_port
 from towonel.wire.errors import Denied
 from towonel.wire.hub_urls import parse_hub_url
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
@@ -101,7 +101,7 @@ class HubSettings(TelemetrySettings):
         description="Where the API listens, in plain HTTP: put TLS in front of it.",
     )
     health_listen_addr: HostPort = Field(
-        default=("0.0.0.0", 9091),  # noqa: S104 the original's default
+        default=HEALTH_LISTENERS["hub"][1],
         validation_alias="TOWONEL_HUB_HEALTH_LISTEN_ADDR",
         description="Where /livez, /readyz, /metrics and /version are served.",
     )

@@ -5,8 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn, override
 
-from towonel.runtime.environment.health_check import find_unreadiness
-from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_USAGE
+from towonel.runtime.exit_codes import EXIT_OK, EXIT_SETTINGS, EXIT_USAGE
 from towonel.runtime.settings import Settings, SettingsError, load
 
 
@@ -59,20 +58,6 @@ def check_settings[S: Settings](
     for line in settings.warnings:
         print(f"warning: {line}", file=sys.stderr)  # noqa: T201
     print("the settings are complete and valid")  # noqa: T201
-    return EXIT_OK
-
-
-def check_health[S: Settings](cls: type[S], find_address: Callable[[S], tuple[str, int]]) -> int:
-    """Say whether the program that runs with these settings is ready, and return the exit code."""
-    try:
-        settings = load(cls)
-    except SettingsError as error:
-        return _report(error.problems)
-    reason = find_unreadiness(find_address(settings))
-    if reason is not None:
-        print(reason, file=sys.stderr)  # noqa: T201
-        return EXIT_FAILED
-    print("ready")  # noqa: T201
     return EXIT_OK
 
 

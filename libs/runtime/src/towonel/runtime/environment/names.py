@@ -6,8 +6,8 @@ from difflib import SequenceMatcher
 
 from towonel.runtime.addresses import is_ip
 from towonel.runtime.environment.text import clean
+from towonel.runtime.environment.values import FILE_SUFFIX
 
-FILE_SUFFIX = "_FILE"
 _MAX_LONGER = 3  # names that go on where one ends, to choose from
 _NEAR = 2  # letters that two names may differ by: one replaced or swapped, or two too many
 

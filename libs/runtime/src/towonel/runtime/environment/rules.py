@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal, TypeAliasType, Union, cast, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from towonel.runtime.addresses import format_address
-from towonel.runtime.environment.names import FILE_SUFFIX
+from towonel.runtime.addresses import EXAMPLE_ADDRESS, format_address
 from towonel.runtime.environment.text import find_oddity
+from towonel.runtime.environment.values import FILE_SUFFIX
 
 MAX_ITEMS_NAMED = 20  # of one setting: a list of thousands may be wrong throughout
-EXAMPLE_ADDRESS = "0.0.0.0:443"  # in a message, where the field has no default
 _MAX_LINE = 400  # of a message, which may quote a value
 _BOUNDS = {"gt": "greater than", "ge": "at least", "le": "at most"}
 

@@ -1,27 +1,30 @@
-"""Values of variables: given in the environment, or in a file that `<NAME>_FILE` names."""
+"""Values of variables: given in the environment, or in a file that `<NAME>_FILE` names.
+
+It imports nothing that takes time, for a health check runs every few seconds.
+"""
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from towonel.runtime.environment.names import FILE_SUFFIX
 from towonel.runtime.environment.text import clean, decode, find_unusable
 
+FILE_SUFFIX = "_FILE"
 MAX_FILE_BYTES = 8 * 1024 * 1024  # a thousand declared ids with their keys take three
 _BOM = "\ufeff"
 
 
-@dataclass(frozen=True, slots=True)
 class Reading:
     """Values of some variables, by name; what is wrong with others, and what is only unusual.
 
-    A problem and a warning begin with the name of their variable and a colon.
+    A problem and a warning begin with the name of their variable and a colon. Files are all that were
+    read, or were to be.
     """
 
-    values: dict[str, str] = field(default_factory=dict[str, str], repr=False)
-    problems: list[str] = field(default_factory=list[str])
-    warnings: list[str] = field(default_factory=list[str])
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self.files: list[str] = []
 
 
 def normalize(environ: Mapping[str, str]) -> dict[str, str]:
@@ -45,7 +48,7 @@ def read_values(names: Iterable[str], environ: Mapping[str, str]) -> Reading:
     return reading
 
 
-def read_file(path: Path) -> str:
+def read_file(path: str) -> str:
     """Return what a file holds, as a value.
 
     Raises:
@@ -76,8 +79,9 @@ def _read_value(name: str, environ: Mapping[str, str], reading: Reading) -> str 
 
 def _read_from_file(name: str, path: str, reading: Reading) -> str | None:
     variable, place = name + FILE_SUFFIX, _describe_path(path)
+    reading.files.append(path)
     try:
-        value = read_file(Path(path))
+        value = read_file(path)
     except OSError as error:
         reading.problems.append(
             f"{variable}: cannot read {place}: {error.strerror}; it takes the path of a file with the"

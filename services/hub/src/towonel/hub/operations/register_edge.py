@@ -18,7 +18,7 @@ from towonel.identity.certs import (
     extract_certificate,
 )
 from towonel.identity.signatures import Domain, Signature
-from towonel.runtime.settings import parse_address
+from towonel.runtime.addresses import parse_address
 from towonel.wire.errors import Code, Denied
 
 UNKNOWN_EDGE = (

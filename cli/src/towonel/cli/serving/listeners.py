@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import Field
 
+from towonel.cli.serving.health import find_unready
 from towonel.cli.settings import LocalHubSettings
 from towonel.cli.subprocesses import Program
 from towonel.runtime.addresses import describe_clash
-from towonel.runtime.environment.health_check import find_unreadiness
 from towonel.runtime.environment.ports import describe_busy
 from towonel.runtime.settings import HostPort, SettingsError, load_partly
+from towonel.wire.addresses import HEALTH_LISTENERS
 
 _SHARED = "TOWONEL_EDGE_LISTEN_ADDR"  # by the sockets of an edge, and by edges of one machine
 
@@ -18,7 +19,7 @@ class ListenerSettings(LocalHubSettings):
     """TCP addresses of a hub and an edge; the defaults are theirs."""
 
     hub_health: HostPort = Field(
-        default=("0.0.0.0", 9091),  # noqa: S104
+        default=HEALTH_LISTENERS["hub"][1],
         validation_alias="TOWONEL_HUB_HEALTH_LISTEN_ADDR",
     )
     edge: HostPort = Field(
@@ -26,7 +27,7 @@ class ListenerSettings(LocalHubSettings):
         validation_alias=_SHARED,
     )
     edge_health: HostPort = Field(
-        default=("0.0.0.0", 9090),  # noqa: S104
+        default=HEALTH_LISTENERS["edge"][1],
         validation_alias="TOWONEL_EDGE_HEALTH_LISTEN_ADDR",
     )
 
@@ -45,16 +46,12 @@ def find_clashes(programs: Iterable[Program]) -> list[str]:
     return found
 
 
-def find_unready(programs: Iterable[Program]) -> list[str]:
+def ask_health(programs: Iterable[Program]) -> list[str]:
     """Return a line for each of these programs that runs here, and is not ready, or does not run."""
     settings, problems = load_partly(ListenerSettings)
     if problems:
         raise SettingsError(problems)
-    reasons = {
-        program.name: find_unreadiness(getattr(settings, _FIELDS[program.name][1]))
-        for program in programs
-    }
-    return [f"{name}: {reason}" for name, reason in reasons.items() if reason is not None]
+    return find_unready((one.name, getattr(settings, _FIELDS[one.name][1])) for one in programs)
 
 
 def check_addresses(programs: Iterable[Program]) -> None:
