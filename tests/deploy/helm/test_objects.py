@@ -191,7 +191,9 @@ def test_monitoring_is_there_when_it_is_asked_for() -> None:
         assert only(case, "PrometheusRule")["spec"]["groups"]
 
 
-@pytest.mark.parametrize("path", sorted(CHARTS.glob("*/files/*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(CHARTS.glob("*/files/*.py")), ids=lambda path: f"{path.parts[-3]}-{path.name}"
+)
 def test_scripts_of_tests_are_python_and_say_what_they_do(path: Any) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
 

@@ -17,14 +17,13 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from typing import override
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hub_api import ask, wait_for_hub
 
 ANSWER = b"through the tunnel\n"
 # PROXY protocol, version 2, command LOCAL: who connects speaks for itself.
@@ -33,36 +32,6 @@ PATIENCE_S = 75
 NAME = f"helm-test-{os.urandom(4).hex()}"
 HOSTNAME = f"{NAME}.invalid"
 FOLDER = pathlib.Path(tempfile.mkdtemp())
-
-
-def ask(method: str, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
-    """Return the hub's answer to a request of the operator."""
-    key = pathlib.Path(os.environ["KEY_FILE"]).read_text().strip()
-    request = urllib.request.Request(
-        os.environ["API"].rstrip("/") + path,
-        None if body is None else json.dumps(body).encode(),
-        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        found: dict[str, object] = json.loads(answer.read() or b"{}")
-    return found
-
-
-def wait_for_hub() -> None:
-    """Return once the hub answers: a Service that is new is not yet known on every node."""
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            ask("GET", "/v1/invites?limit=1")
-        except urllib.error.HTTPError:
-            raise
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.5)
-        else:
-            return
 
 
 def write_certificate() -> pathlib.Path:

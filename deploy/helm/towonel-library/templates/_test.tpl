@@ -1,7 +1,14 @@
 {{/*
 A pod of `helm test` that runs a file of the chart: the argument has the root, the file, its variables, the image and the
 Secret whose keys it reads, if any. Its labels are of no Service, and no NetworkPolicy of the charts keeps it out.
+
+A file that reads these keys imports `hub_api`, which is a file, too: a pod without volumes of its own gets both as
+arguments, and makes a module of the one before it runs the other.
 */}}
+{{- define "towonel.runWithHubApi" -}}
+import sys, types; m = sys.modules["hub_api"] = types.ModuleType("hub_api"); exec(sys.argv[1], vars(m)); exec(sys.argv[2])
+{{- end }}
+
 {{- define "towonel.testPod" -}}
 {{- $root := .root }}
 apiVersion: v1
@@ -26,7 +33,14 @@ spec:
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       securityContext:
         {{- include "towonel.containerSecurity" $root | nindent 8 }}
-      command: [/opt/towonel/bin/python, -c, {{ $root.Files.Get .file | toJson }}]
+      command:
+        - /opt/towonel/bin/python
+        - -c
+        {{- if .secret }}
+        - {{ include "towonel.runWithHubApi" $root | toJson }}
+        - {{ $root.Files.Get "files/hub_api.py" | toJson }}
+        {{- end }}
+        - {{ $root.Files.Get .file | toJson }}
       env:
         {{- range $name, $value := .env }}
         - {name: {{ $name }}, value: {{ $value | quote }}}

@@ -1,0 +1,1 @@
+../../towonel-library/files/hub_api.py
