@@ -13,10 +13,11 @@ PYTEST_ARGS ?= -n 3 --dist loadgroup --no-loadscope-reorder --compare-statements
 PURE_TESTS := libs/wire libs/identity libs/tunnel/tests/core libs/relay/tests/core libs/runtime/tests/test_addresses.py \
   services/hub/tests/core services/edge/tests/core services/agent/tests/core
 PURE_CODE := '*/towonel/wire/*,*/towonel/identity/*,*/core/*,*/runtime/addresses.py'
+DIST ?= dist
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes images e2e-containers check clean
+.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes bench-footprint images wheels e2e-containers e2e-kube check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -67,11 +68,14 @@ cover: tools setup ## The same, with coverage: all branches of pure code, nine i
 	@COVERAGE_CORE=sysmon $(RUN) pytest $(PYTEST_ARGS) $(addprefix --ignore=,$(PURE_TESTS)) --cov --cov-report=
 	@$(RUN) coverage report --fail-under 90
 
-soak: tools setup ## All tests, the long ones too, and on both databases: before a release
+soak: tools setup ## All tests, the long ones too, on both databases, and those of the images: before a release
 	@$(RUN) pytest $(PYTEST_ARGS) --soak
+	@$(MAKE) --no-print-directory e2e-containers SOAK=1
 
-e2e: tools setup ## Only the end-to-end scenarios
-	@$(RUN) pytest -n 3 --dist loadgroup tests/e2e
+e2e: tools setup ## Only the end-to-end scenarios, of processes and of the images
+	@.ci/docker
+	@$(MAKE) --no-print-directory images
+	@$(RUN) pytest -n 3 --dist loadgroup tests/e2e tests/e2e/containers
 
 format: setup ## Rewrite the code in house layout
 	@$(RUN) ruff format $(SOURCES)
@@ -111,13 +115,28 @@ bench-edges: setup tools ## Time from a change to the last of many edges, over t
 bench-routes: setup ## Route table of an edge, from ten names to a million: look-ups, memory, pauses
 	@PYTHONPATH=tests $(RUN) python bench/route_table.py $(BENCH_ARGS)
 
+bench-footprint: setup ## Imports, start, memory at rest and health check of each program, and what images weigh
+	@PYTHONPATH=tests $(RUN) python bench/footprint.py $(BENCH_ARGS)
+
 images: ## Build the container images with Docker, and print their sizes; IMAGES="hub edge" builds these
 	@deploy/images/build $(IMAGES)
 
-e2e-containers: setup ## End-to-end scenarios of the images, with a Docker engine that is installed and started where there is none
+# The time of the files in them is that of the commit: the same commit makes the same wheels.
+wheels: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+wheels: python ## Build the wheels of all packages into DIST=dist, with the engine compiled for Linux on amd64 and arm64
+	@mkdir -p $(DIST) && rm -rf $(DIST)/built $(DIST)/towonel_*
+	@$(UV) build --quiet --all-packages --out-dir $(DIST)/built
+	@$(RUN) --group wheels python libs/relay/tools/build_wheels.py $(DIST)/built $(DIST)
+	@rm -rf $(DIST)/built
+
+e2e-containers: setup ## End-to-end scenarios of the images, with a Docker engine that is installed and started where there is none; SOAK=1 adds the documents
 	@.ci/docker
 	@$(MAKE) --no-print-directory images
-	@$(RUN) pytest tests/e2e/containers
+	@$(RUN) pytest -n 2 --dist loadgroup tests/e2e/containers
+	@$(if $(SOAK),$(RUN) pytest --soak tests/e2e/containers/test_readme.py)
+
+e2e-kube: setup ## End-to-end scenarios of the charts, on the cluster of KUBECONFIG, or on one that ../shared/kube starts
+	@.ci/kube $(RUN) pytest -s tests/e2e/kube
 
 check: lint types arch cover ## Everything that must be green before a change lands
 

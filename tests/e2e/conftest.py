@@ -12,10 +12,11 @@ _numbers = count()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the tests of the images, which need a Docker engine, unless they are asked for by their path."""
-    if collection_path.name != "containers":
+    """Leave out tests that need a Docker engine or a cluster, unless they are asked for by their path."""
+    name = collection_path.name
+    if name not in {"containers", "kube"} or any(f"e2e/{name}" in one for one in config.args):
         return None
-    return None if any("containers" in argument for argument in config.args) else True
+    return True
 
 
 @pytest.fixture

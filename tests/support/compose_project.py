@@ -28,6 +28,7 @@ DOCKER = next(
 )
 OURS = ("towonel", "towonel-hub", "towonel-edge", "towonel-agent", "towonel-hub-caddy")
 WAIT_S = 90.0
+OF_CLIENT = {"PATH", "HOME", "DOCKER_HOST"}  # what the client reads of the environment
 
 
 def docker(*arguments: str, stdin: str | None = None) -> str:
@@ -90,7 +91,7 @@ class Project:
         flags = [part for file in files for part in ("-f", file)]
         return subprocess.run(
             [str(DOCKER), "compose", "-p", self.name, *flags, *arguments],
-            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **self.variables},
+            env={name: os.environ[name] for name in OF_CLIENT & os.environ.keys()} | self.variables,
             input=stdin,
             capture_output=True,
             text=True,

@@ -71,13 +71,19 @@ class Engine:
             for pool in network.attrs["IPAM"]["Config"] or ()
         ]
         wanted = ipaddress.ip_network("172.30.0.0/15").subnets(new_prefix=24)
-        subnet = next(one for one in wanted if not any(one.overlaps(each) for each in taken))
-        pool = IPAMPool(subnet=str(subnet), gateway=str(subnet[1]))
-        network = self.client.networks.create(
-            f"{self.mark}-{name}", driver="bridge", ipam=IPAMConfig(pool_configs=[pool])
-        )
-        self.exits.callback(network.remove)
-        return network
+        for subnet in wanted:
+            if any(subnet.overlaps(each) for each in taken):
+                continue
+            pool = IPAMPool(subnet=str(subnet), gateway=str(subnet[1]))
+            with contextlib.suppress(
+                docker.errors.APIError
+            ):  # another process may take it just now
+                network = self.client.networks.create(
+                    f"{self.mark}-{name}", driver="bridge", ipam=IPAMConfig(pool_configs=[pool])
+                )
+                self.exits.callback(network.remove)
+                return network
+        raise AssertionError("no subnet is left")
 
     def make_volume(self) -> str:
         """Return the name of a new volume."""
@@ -143,11 +149,11 @@ def translation() -> Generator[None]:
     Raises:
         CalledProcessError: this process is not root, or there is no such chain.
     """
-    subprocess.run(("iptables", "-I", *NAT_RULE), check=True)
+    subprocess.run(("iptables", "-w", "-I", *NAT_RULE), check=True)
     try:
         yield
     finally:
-        subprocess.run(("iptables", "-D", *NAT_RULE), check=True)
+        subprocess.run(("iptables", "-w", "-D", *NAT_RULE), check=True)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,14 @@ url=${TOWONEL_HUB_PUBLIC_URL:-}
   refuse "must be https:// and a name, as in https://hub.example.eu: Caddy serves the hub on port 443"
 export HUB_HOST=${BASH_REMATCH[1]}
 
+email=${TOWONEL_EDGE_TLS_ACME_EMAIL:-} # checked by the edge, too, but Caddy would read what else is in it
+[[ -z $email || $email =~ ^[^[:space:]{}\"@]+@[^[:space:]{}\"@]+$ ]] || {
+  echo "TOWONEL_EDGE_TLS_ACME_EMAIL: must be an address of mail, as in me@example.eu" >&2
+  exit 78
+}
+[ -z "$email" ] || export CADDY_GLOBAL_OPTIONS="email $email
+${CADDY_GLOBAL_OPTIONS:-}"
+
 # Hub and edge drain first, for Caddy carries the clients of both; another signal ends them at once.
 signalled=
 trap 'signalled=1; kill -TERM "$towonel" 2>/dev/null' TERM INT HUP

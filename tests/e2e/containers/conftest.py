@@ -1,6 +1,7 @@
 """Fixtures of the tests of our images: a Docker engine, and one deployment for all tests of a module.
 
-They run with `make e2e-containers`, which builds the images; nothing else collects them.
+They run with `make e2e-containers`, which builds the images, and so in `make e2e` and `.ci/run`; nothing else collects
+them.
 """
 
 from collections.abc import AsyncIterator, Callable, Generator

@@ -12,7 +12,7 @@ from support.container_stack import EDGE_PORT, Deployment, fetch_as_guest
 from support.containers import Engine, execute, exit_code, is_ready, translation
 from support.stack import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("caddy")]
 HUB = "hub.example.test"
 ENVIRON = {
     "TOWONEL_HUB_PUBLIC_URL": f"https://{HUB}",

@@ -7,7 +7,7 @@ from support.container_stack import EDGE_PORT, Deployment, fetch_as_guest, reach
 from support.containers import address_in, exit_code, health, is_ready
 from support.stack import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("deployment")]
 
 
 async def test_an_agent_behind_nat_publishes_and_its_clients_are_served(

@@ -122,7 +122,9 @@ async def test_a_folder_of_the_machine_can_be_its_data(engine: Engine, tmp_path:
         pytest.param({"cap_drop": ["ALL"]}, id="no capabilities"),
         pytest.param(CONFINED, id="confined"),
         pytest.param({"security_opt": ["no-new-privileges"]}, id="no new privileges"),
-        pytest.param({"network": "host"}, id="network of the host"),
+        pytest.param(
+            {"network": "host"}, id="network of the host", marks=pytest.mark.xdist_group("host")
+        ),  # whose port they share
     ],
 )
 def test_a_port_below_1024_can_be_listened_on(
