@@ -41,6 +41,13 @@ class Client:
         async with self.connect() as streams:
             return await request(streams, self.hostname, path)
 
+    async def reaches_home(self) -> bool:
+        """Whether the `CommandOrigin` named home answers it now."""
+        try:
+            return await self.ask("name") == b"home\n"
+        except (OSError, EOFError):
+            return False
+
     async def has_page(self) -> bool:
         """Whether it gets the page of `Nginx` now."""
         try:

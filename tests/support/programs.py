@@ -161,11 +161,13 @@ def resident_bytes_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
 
-async def execute(program: str, environ: Mapping[str, str], output: Path) -> Process:
+async def execute(
+    program: str, environ: Mapping[str, str], output: Path, python: str = sys.executable
+) -> Process:
     """Start a program as its user does: with a command and an environment."""
     with output.open("wb") as log:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", f"towonel.{program}"),
+            *(python, "-m", f"towonel.{program}"),
             env=dict(environ),
             stdout=log,
             stderr=log,

@@ -15,8 +15,8 @@ from aioquic.quic.packet import QuicPacketType
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.tls import Epoch
 
-from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.tunnel.quic.configuration import ALPN
+from towonel.wire.addresses import EDGE_SERVER_NAME
 
 CONTROL = 1
 PING, CRYPTO, STREAM, RESET = 0x01, 0x06, 0x0E, 0x04  # a STREAM frame with offset and length

@@ -68,6 +68,7 @@ class RecordingPolicy(AdmissionPolicy):
     sessions: list[Session] = field(default_factory=list)
     ended_with: list[Code] = field(default_factory=list)
     refused_with: list[Code] = field(default_factory=list)
+    served_before: list[frozenset[ServiceKey]] = field(default_factory=list)
     refuses: Code | None = None
     refuses_more: Code | None = None
     send_budget: SendBudget = field(default_factory=lambda: SendBudget(2**40))
@@ -106,6 +107,10 @@ class RecordingPolicy(AdmissionPolicy):
     @override
     def on_going_away(self, session: Session) -> None:
         pass
+
+    @override
+    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+        self.served_before.append(before)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
