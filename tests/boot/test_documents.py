@@ -12,9 +12,7 @@ from support.programs import Name, ProcessRunner, own_processes
 from support.stack import Node, ready
 
 from towonel.agent.settings import AgentSettings
-from towonel.api.invites import InviteIn
 from towonel.cli.settings import CommandSettings, ServeSettings
-from towonel.client.hub import HubClient
 from towonel.edge.settings import EdgeSettings
 from towonel.hub.settings import HubSettings
 from towonel.runtime.settings import Settings, load, variables
@@ -32,20 +30,6 @@ def example(name: str = ".env.example") -> dict[str, str]:
     text = re.sub(r"^#", "", (ROOT / name).read_text(), flags=re.MULTILINE)
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
-
-
-def exports(text: str) -> dict[str, str]:
-    """Return the variables that a block of shell exports."""
-    found = re.findall(r"^export (\w+)=('[^']*'|\S+)", text, re.MULTILINE)
-    return {name: value.strip("'") for name, value in found}
-
-
-def readme() -> tuple[dict[str, str], dict[str, str]]:
-    """Return the variables of hub and edge, and of the agent, where all are on one machine."""
-    section = (ROOT / "README.md").read_text().partition("## Use it")[2].partition("\n## ")[0]
-    blocks = [exports(block) for block in re.findall(r"```\n(.*?)```", section, re.DOTALL)]
-    public, agent, here = [block for block in blocks if block]
-    return public, agent | here
 
 
 class Ports:
@@ -111,38 +95,21 @@ async def start(runner: ProcessRunner, name: Name, environ: dict[str, str]) -> N
 @contextlib.asynccontextmanager
 async def hub_and_edge(
     folder: Path, environ: Mapping[str, str], ports: Ports
-) -> AsyncIterator[tuple[ProcessRunner, str]]:
+) -> AsyncIterator[ProcessRunner]:
     """Run both with these variables, only their ports and their folder others."""
     moved = dict(environ) | {"TOWONEL_DATA_DIR": str(folder)}
     moved |= ports.listeners(HubSettings, moved) | ports.listeners(EdgeSettings, moved)
-    url = f"http://127.0.0.1:{moved['TOWONEL_HUB_LISTEN_ADDR'].rpartition(':')[2]}"
-    if moved.get("TOWONEL_HUB_PUBLIC_URL"):
-        moved["TOWONEL_HUB_PUBLIC_URL"] = url
     async with own_processes(folder) as runner:
         await start(runner, "hub", moved)
         await start(runner, "edge", moved)
-        yield runner, url
+        yield runner
 
 
 @pytest.mark.processes
 async def test_the_example_starts_a_hub_and_an_edge(tmp_path: Path) -> None:
-    async with hub_and_edge(tmp_path, example(), Ports()) as (runner, _):
+    async with hub_and_edge(tmp_path, example(), Ports()) as runner:
         logs = [program.log() for program in runner.programs]
 
     assert "public_url.defaulted" in logs[0]
     assert "addresses.guessed" in logs[1]
     assert "Traceback" not in "".join(logs)
-
-
-@pytest.mark.processes
-async def test_hub_edge_and_agent_run_on_one_machine_as_the_readme_says(tmp_path: Path) -> None:
-    public, agent = readme()
-    ports = Ports()
-    async with hub_and_edge(tmp_path, public, ports) as (runner, url):
-        key = (tmp_path / "operator.key").read_text()
-        async with HubClient(url, operator_key=key) as hub:
-            invite = await hub.invites.create(InviteIn(hostnames=["app.example.eu"]))
-        agent["TOWONEL_INVITE_TOKEN"] = invite.token
-        agent |= ports.listeners(AgentSettings, agent)
-
-        await start(runner, "agent", agent)

@@ -1,4 +1,4 @@
-"""Write the tables that come from the code: settings, messages, routes, codes, limits.
+"""Write the tables that come from the code (settings, messages, routes, codes, limits), and the picture.
 
     PYTHONPATH=tests python -m conventions.generated      (`make docs`)
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conventions.code_texts import CODE_TEXTS
-from support import chart_schemas
+from support import architecture, chart_schemas
 
 from towonel.agent.settings import AgentSettings
 from towonel.cli.settings import CommandSettings, ServeSettings, TokenSettings
@@ -288,7 +288,7 @@ def documents() -> dict[Path, str]:
         path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
         for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
     }
-    wanted |= chart_schemas.documents()
+    wanted |= chart_schemas.documents() | architecture.documents()
     return wanted | {
         ROOT / ".env.example": env_example("Every variable there is.", *PROCESSES),
         ROOT / "examples/agent.env.example": env_example(AGENT_EXAMPLE, "Agent"),

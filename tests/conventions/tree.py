@@ -21,7 +21,7 @@ SOURCES = files("libs/*/src/**/*.py", "services/*/src/**/*.py", "cli/src/**/*.py
 SUPPORT = files("tests/support/**/*.py", "bench/**/*.py")
 DOCUMENTS = files(
     "*.md",
-    "docs/*.md",
+    "docs/**/*.md",
     ".env.example",
     "examples/*",
     "deploy/compose/*.yaml",
