@@ -1,4 +1,4 @@
-"""Descriptors and files of the test process, and a lack of them."""
+"""Descriptors and files of the test process, and a lack of them; and descriptors of other processes."""
 
 import contextlib
 import os
@@ -11,6 +11,15 @@ def open_descriptors() -> set[int]:
     """Return the open descriptors, without the one that lists them."""
     listed = list(Path("/proc/self/fd").iterdir())
     return {int(path.name) for path in listed if path.is_symlink()}
+
+
+def links_of(pid: int) -> list[tuple[Path, str]]:
+    """Return the descriptors of a process that runs, and what each of them is; some close meanwhile."""
+    found: list[tuple[Path, str]] = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append((path, str(path.readlink())))
+    return found
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from support.clients import run
+from support.descriptors import links_of
 from support.programs import OwnProcess, ProcessRunner, resident_bytes_of
 from support.stack import Stack
 
@@ -70,13 +71,15 @@ class GroupMeter:
 
 def in_pipes(pid: int) -> int:
     """Return the bytes in pipes of a process, each of which has two descriptors."""
-    descriptors = Path(f"/proc/{pid}/fd").iterdir()
-    named = {str(path.readlink()): path for path in descriptors}
+    named = {link: path for path, link in links_of(pid)}
     return sum(_count_readable(path) for name, path in named.items() if name.startswith("pipe:"))
 
 
 def _count_readable(pipe: Path) -> int:
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:  # it is closed meanwhile
+        return 0
     try:
         return int(struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0])
     finally:

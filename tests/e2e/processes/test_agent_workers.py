@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from support.clients import Client, Streams
+from support.descriptors import links_of
 from support.origins import Certificates, CommandOrigin, digest, expected_digest
 from support.programs import OwnProcess, Program
 from support.stack import Node, Stack, service, until
@@ -49,10 +50,7 @@ def workers_of(agent: Node[Program]) -> list[int]:
 
 def connections_of(pid: int, port: int) -> int:
     """How many connections to a port a process has."""
-    opened = set[str]()
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it is closed meanwhile
-            opened.add(str(path.readlink()))
+    opened = {link for _, link in links_of(pid)}
     lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
     return sum(
         f"socket:[{fields[9]}]" in opened

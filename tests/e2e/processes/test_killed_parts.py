@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.clients import client_hello
+from support.descriptors import links_of
 from support.memory import processes_of
 from support.programs import OwnProcess, Program
 from support.scripted_server import serving
@@ -166,8 +167,8 @@ def is_alive(pid: int) -> bool:
 
 def sockets(stack: Stack) -> int:
     """Return how many sockets the process of edge and agent has that has most."""
-    found = [list(Path(f"/proc/{pid}/fd").iterdir()) for pid in processes_of(stack)]
-    return max(sum("socket:" in str(each.readlink()) for each in all_) for all_ in found)
+    found = map(links_of, processes_of(stack))
+    return max(sum("socket:" in link for _, link in links) for links in found)
 
 
 async def has_only_lanes_more(stack: Stack, before: int) -> bool:

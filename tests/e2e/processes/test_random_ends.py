@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.clients import client_hello
+from support.descriptors import links_of
 from support.origins import listening
 from support.programs import OwnProcess
 from support.stack import Stack, running_stack, service, settle, until
@@ -156,15 +157,7 @@ def descriptors(stack: Stack) -> list[int]:
     for node in (*stack.edges, *stack.agents):
         assert isinstance(node.program, OwnProcess)
         pids += [node.program.process.pid, *node.program.workers()]
-    return [sum(link not in to_hub for link in links_of(pid)) for pid in pids]
-
-
-def links_of(pid: int) -> list[str]:
-    links: list[str] = []
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            links.append(str(path.readlink()))
-    return links
+    return [sum(link not in to_hub for _, link in links_of(pid)) for pid in pids]
 
 
 def sockets_to(port: int) -> set[str]:

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from support.cgroups import MemoryGroup
 from support.clients import Streams, client_hello
+from support.descriptors import links_of
 from support.full_pipes import without_pipes
 from support.memory import GroupMeter, processes_of
 from support.origins import CommandOrigin, Progress, command_origin, digest, expected_digest, send
@@ -94,14 +95,17 @@ def user_of(pid: int) -> int:
 
 def count_pipes(pid: int) -> int:
     """Return how many pipes of a worker's own a process has, which are larger than those of others."""
-    links = {str(path.readlink()): path for path in Path(f"/proc/{pid}/fd").iterdir()}
+    links = {link: path for path, link in links_of(pid)}
     return sum(
         size_of(path) == PIPE_BYTES for link, path in links.items() if link.startswith("pipe:")
     )
 
 
 def size_of(pipe: Path) -> int:
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:  # it is closed meanwhile
+        return 0
     try:
         return int(fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ))
     finally:
