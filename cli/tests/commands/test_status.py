@@ -37,6 +37,7 @@ def test_with_a_key_it_counts_what_there_is(hub: CommandedHub) -> None:
     assert re.search(r"^agents displaced +0$", reported, re.MULTILINE)
     assert re.search(r"^agents by tcp +0$", reported, re.MULTILINE)
     assert "UDP" not in reported
+    assert ("why failing" in reported) == (after["services_failing"] > 0)
     assert re.search(r"^sessions by stream +0$", reported, re.MULTILINE)
     assert re.search(r"^edges live +\d+ of \d+$", reported, re.MULTILINE)
 

@@ -107,6 +107,7 @@ def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
     service = hub.stdout_of("service", "list", "--group", "home").splitlines()[1].split()
     route = hub.stdout_of("routes", "list", "--tenant-id", tenant_id).splitlines()[1].split()
 
+    assert hub.stdout_of("service", "list").splitlines()[0].split()[-2:] == ["TENANT", "LISTENERS"]
     assert service == [key, HOST, "passthrough", "home", "0", tenant_id[:16]]
     assert [route[0], route[4]] == [key, tenant_id]
     assert hub.json_of("service", "show", key)["groups"] == ["home"]

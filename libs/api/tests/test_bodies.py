@@ -8,6 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from towonel.api.fields import Hex32
 from towonel.api.keys import KeyOut
 from towonel.api.ports import PortRange, ReservationIn
+from towonel.api.rules import describe_rule
+from towonel.api.services import ServiceIn
 
 ID = b"\xab" * 32
 AT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -85,3 +87,42 @@ def test_the_secret_of_a_key_is_in_no_repr() -> None:
 
     assert "tt_key_1_x" not in repr(made)
     assert "tt_key_1_x" in made.model_dump_json()
+
+
+@pytest.mark.parametrize("port", [None, 1, 65_535, "auto"])
+def test_a_port_of_a_service_is_a_number_or_left_to_the_hub(port: int | str | None) -> None:
+    made = ServiceIn.model_validate({"kind": "tcp", "name": "ssh", "port": port})
+
+    assert made.port == port
+    assert ServiceIn.model_validate_json(made.model_dump_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("port", "rule"),
+    [
+        (0, "must be at least 1"),
+        (65_536, "must be at most 65535"),
+        (22.5, "must be a whole number"),
+        (True, "must be a whole number"),
+        ([], "must be a whole number"),
+        ("22", "must be a whole number, or auto"),
+        ("Auto", "must be a whole number, or auto"),
+    ],
+)
+def test_a_port_that_is_none_is_refused_as_a_value_of_its_field(port: object, rule: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ServiceIn.model_validate({"kind": "tcp", "name": "ssh", "port": port})
+    (problem,) = caught.value.errors()
+
+    assert (problem["loc"], describe_rule(problem)) == (("port",), rule)
+
+
+def test_the_document_has_both_forms_of_a_port() -> None:
+    schema = ServiceIn.model_json_schema()["properties"]["port"]
+
+    assert schema["anyOf"] == [
+        {"type": "integer", "minimum": 1, "maximum": 65_535},
+        {"type": "null"},
+        {"const": "auto", "type": "string"},
+    ]
+    assert schema["default"] is None

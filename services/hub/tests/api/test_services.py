@@ -170,14 +170,16 @@ async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: T
 async def test_a_service_that_no_edge_listens_for_is_marked(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     ssh = ServiceIn(kind="tcp", name="ssh", port=2222)
-    wanted = DesiredState(group="g", services=[ServiceIn(kind="https", name="a.eu"), ssh])
+    game = ServiceIn(kind="udp", name="game", port=2222)
+    wanted = DesiredState(group="g", services=[ServiceIn(kind="https", name="a.eu"), ssh, game])
     applied = await client.apply_desired_state(tenant_of(token), wanted)
     services = {item.key: item.is_served for item in (await client.services.list()).services}
     routes = {item.key: item.is_served for item in (await client.routes.list()).routes}
 
-    assert applied.not_served == ["tcp:2222"]
-    assert services == routes == {"https:a.eu": True, "tcp:2222": False}
-    assert not (await client.services.get("tcp:2222")).is_served
+    assert applied.not_served == ["udp:2222"]
+    assert services == routes == {"https:a.eu": True, "tcp:2222": True, "udp:2222": False}
+    assert not (await client.services.get("udp:2222")).is_served
+    assert (await client.services.get("tcp:2222")).is_served
 
 
 @pytest.mark.parametrize("bounds", [Bounds(agent_ids=2)])

@@ -1,5 +1,7 @@
 """Desired states: what they change, and why they are refused."""
 
+from typing import Literal
+
 import pytest
 
 from towonel.api.services import ServiceIn
@@ -27,7 +29,7 @@ def current(*own: Route, **changes: object) -> CurrentState:
     return CurrentState(own={route.key: route for route in own}, **values)  # type: ignore[arg-type]
 
 
-def wanted(kind: ServiceKind, name: str, port: int | None = None) -> ServiceIn:
+def wanted(kind: ServiceKind, name: str, port: int | Literal["auto"] | None = None) -> ServiceIn:
     return ServiceIn(kind=kind.value, name=name, port=port)
 
 
@@ -138,6 +140,30 @@ def test_services_become_routes() -> None:
     routes = parse(requested, A, PortRules())
 
     assert [route.key for route in routes] == ["https:app.example.eu", "udp:2000"]
+
+
+def test_a_port_that_is_left_to_the_hub_is_none_yet() -> None:
+    requested = [
+        wanted(ServiceKind.TCP, "2222", "auto"),
+        wanted(ServiceKind.UDP, "2222", "auto"),
+        wanted(ServiceKind.TCP, "ssh", 2222),
+    ]
+    routes = parse(requested, A, PortRules())
+
+    assert [(route.name, route.port) for route in routes] == [
+        ("2222", None),
+        ("2222", None),
+        ("ssh", 2222),
+    ]
+
+
+def test_a_service_that_occurs_twice_is_refused_whatever_its_ports() -> None:
+    for port in ("auto", 2222):
+        twice = [wanted(ServiceKind.TCP, "ssh", "auto"), wanted(ServiceKind.TCP, "ssh", port)]
+        with pytest.raises(Denied, match="tcp:ssh: occurs twice"):
+            parse(twice, A, PortRules())
+    with pytest.raises(Denied, match="an https service has no port"):
+        parse([wanted(ServiceKind.HTTPS, "a.eu", "auto")], A, PortRules())
 
 
 def test_low_ports_need_the_operators_word() -> None:

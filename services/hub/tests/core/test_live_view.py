@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.api.reports import EdgeReport, SessionReport, TenantTraffic
+from towonel.api.reports import EdgeReport, ListenerReport, SessionReport, TenantTraffic
 from towonel.api.traffic import Traffic
-from towonel.hub.core.live_view import STALE_MS, LiveTenant, LiveView
+from towonel.hub.core.live_view import STALE_MS, LiveListener, LiveTenant, LiveView
 
 NOW_MS = 1_800_000_000_000
 PARIS, BERLIN = b"\x0e" * 32, b"\x1e" * 32
@@ -197,6 +197,39 @@ def test_every_session_is_found_from_every_side(
             assert one.agent_id in live.tenant(one.tenant_id).agents
             for key in one.services:
                 assert one.agent_id in live.agents_serving(one.tenant_id, key)
+
+
+def listening(*listeners: ListenerReport) -> EdgeReport:
+    return report().model_copy(update={"listeners": list(listeners)})
+
+
+def test_a_port_is_found_on_each_edge_that_reported_it() -> None:
+    open_one = ListenerReport(key="tcp:2222")
+    failing = ListenerReport(key="tcp:2222", code="port_in_use", detail="Address in use")
+    other = ListenerReport(key="tcp:2223")
+    live = view(paris=listening(open_one, other), berlin=listening(failing))
+
+    assert live.listeners("tcp:2222") == (
+        LiveListener(PARIS, open_one),
+        LiveListener(BERLIN, failing),
+    )
+    assert live.listeners("tcp:2223") == (LiveListener(PARIS, other),)
+    assert live.listeners(APP) == ()
+    assert live.failing_ports == {"tcp:2222"}
+
+
+def test_an_edge_that_names_a_port_twice_is_one_edge() -> None:
+    failing = ListenerReport(key="tcp:2222", code="port_in_use")
+    live = view(paris=listening(ListenerReport(key="tcp:2222"), failing))
+
+    assert live.listeners("tcp:2222") == (LiveListener(PARIS, failing),)
+
+
+def test_the_ports_of_an_edge_that_is_not_live_are_not_there() -> None:
+    failing = listening(ListenerReport(key="tcp:2222", code="port_in_use"))
+    ended = view(paris=failing.model_copy(update={"is_final": True}))
+    for live in (ended, view(paris=failing, age_ms=STALE_MS + 1)):
+        assert (live.listeners("tcp:2222"), live.failing_ports) == ((), frozenset())
 
 
 def test_an_edge_that_ended_in_order_is_not_live() -> None:

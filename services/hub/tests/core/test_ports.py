@@ -112,6 +112,12 @@ def test_the_nodes_own_ports_are_nobodys() -> None:
     check_reservation(tcp(8444, 9000), rules, (), ())
 
 
+@pytest.mark.parametrize("rules", [PortRules(own={80, 2222}), PortRules(privileged=True, own=[22])])
+def test_a_port_is_allowed_if_it_has_no_problem(rules: PortRules) -> None:
+    for port in (22, 80, 1023, 1024, 2222, 65_535):
+        assert rules.allows(port) == (rules.problem(port, port) is None)
+
+
 @pytest.mark.branches
 @given(st.lists(RANGES, max_size=6), st.integers(0, 30))
 def test_the_lowest_free_ports_are_those_that_nobody_holds(held: list[Range], count: int) -> None:

@@ -43,6 +43,16 @@ def published() -> RouteHistory:
     return known
 
 
+def of_ports(*keys: str) -> list[str]:
+    """The ports of a report with these that are kept."""
+    counts = {"version": "1", "started_at_ms": 1, "sessions_active": 0, **COUNTS}
+    listeners = [{"key": key} for key in keys]
+    report = {**counts, "sessions": [], "tenants": [], "listeners": listeners}
+    return [
+        it.key for it in filter_report(EdgeReport.model_validate(report), published()).listeners
+    ]
+
+
 def as_json(report: dict[str, Any]) -> bytes:
     return EdgeReport.model_validate(report).model_dump_json().encode()
 
@@ -68,6 +78,10 @@ def test_tenants_with_neither_route_nor_session_are_left_out() -> None:
 
     assert [one.tenant_id for one in report.tenants] == [MINE, OTHER]
     assert [one.tenant_id for one in connected.tenants] == [UNKNOWN]
+
+
+def test_ports_without_a_route_are_left_out() -> None:
+    assert of_ports("tcp:2223", "https:a.eu", "tcp:ssh", "nonsense", "tcp:2222") == ["tcp:2222"]
 
 
 def test_what_was_withdrawn_or_moved_is_left_out() -> None:

@@ -12,6 +12,7 @@ from towonel.api.agents import Publication
 from towonel.api.invites import HostnamesIn
 from towonel.api.reports import EdgeReport
 from towonel.api.services import AppliedState
+from towonel.hub.live.edge_reports import REFRESH_MS
 from towonel.hub.store.tables import PublicationRow
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
@@ -193,6 +194,7 @@ async def test_operators_see_which_live_agent_is_displaced(hub: TestHub) -> None
     old.digest = None
     for agent in (first, second, gone, old):
         await agent.refresh()
+    hub.clock.now_ms += REFRESH_MS  # what edges reported is read for a refresh, too
     await report(hub, first, second, old)
 
     client = hub.client()

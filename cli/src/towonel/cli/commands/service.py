@@ -4,10 +4,10 @@ from functools import partial
 
 import typer
 
-from towonel.api.services import ServiceItem
+from towonel.api.services import Listener, ServiceDetail, ServiceItem
 from towonel.cli.command import hub_command
 from towonel.cli.options.routes import OfKind, RouteKey
-from towonel.cli.output import Fields, Output
+from towonel.cli.output import Fields, Output, Rows
 from towonel.cli.tables import SHORT, Group, Limit, TenantId, agent_rows, fetch_all, list_output
 from towonel.client.operator import OperatorClient
 
@@ -25,13 +25,13 @@ async def list_all(
     """List what groups of agents publish, by key."""
     fetch = partial(hub.services.list, tenant_id=tenant_id, group=group_name, kind=kind)
     services = await fetch_all(fetch, lambda page: page.services, limit)
-    columns = ("KEY", "NAME", "TLS", "GROUP", "AGENTS", "TENANT")
+    columns = ("KEY", "NAME", "TLS", "GROUP", "AGENTS", "TENANT", "LISTENERS")
     return list_output("services", services, columns, _to_row, "Nothing is published.")
 
 
 @hub_command(app, "show", "towonel service show https:app.example.eu")
 async def show(hub: OperatorClient, key: RouteKey) -> Output:
-    """Show one public name or port. Who publishes it, and which agents serve it now."""
+    """Show one public name or port. Who publishes it, which agents serve it now, and which edges listen."""
     item = await hub.services.get(key)
     fields = [
         ("service", item.key),
@@ -40,9 +40,32 @@ async def show(hub: OperatorClient, key: RouteKey) -> Output:
         ("tenant", item.tenant_id.hex()),
         ("groups", ", ".join(item.groups)),
     ]
-    return Output(item, Fields(fields), "", agent_rows(item.agents))
+    if item.kind == "https":  # all of them share one port
+        return Output(item, Fields(fields), "", agent_rows(item.agents))
+    fields.append(("listeners", format_listeners(item)))
+    edges = _listener_rows(item.listeners)
+    return Output(item, Fields(fields), "", agent_rows(item.agents), "", edges)
+
+
+def format_listeners(item: ServiceItem | ServiceDetail) -> str:
+    """Format how many edges listen on the port of a service, or how many of them do not, and why."""
+    if not item.is_served:
+        return "not served"
+    if item.kind == "https":
+        return ""
+    count = len(item.listeners)
+    edges = "1 edge" if count == 1 else f"{count or 'no'} edges"
+    failing = [it.code for it in item.listeners if it.code]
+    if not failing:
+        return edges
+    return f"{len(failing)} of {edges}: {', '.join(sorted(set(failing)))}"
+
+
+def _listener_rows(listeners: list[Listener]) -> Rows:
+    rows = [(it.edge_id.hex(), it.code or "listening", it.detail) for it in listeners]
+    return Rows(("EDGE", "STATE", "DETAIL"), rows, "No edge has reported this port yet.")
 
 
 def _to_row(item: ServiceItem) -> tuple[str, ...]:
     tenant, live = item.tenant_id.hex()[:SHORT], str(item.agents_live)
-    return item.key, item.name, item.tls_mode, item.group, live, tenant
+    return item.key, item.name, item.tls_mode, item.group, live, tenant, format_listeners(item)

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Sized
+from collections.abc import AsyncGenerator, Awaitable
 from functools import partial
 from typing import Annotated, get_args
 
@@ -11,6 +11,7 @@ import typer
 from towonel.api.agents import AgentItem
 from towonel.api.edges import EdgeItem
 from towonel.api.health import HealthOut
+from towonel.api.services import ServiceItem
 from towonel.api.tenants import TenantStatus
 from towonel.api.traffic import Way
 from towonel.cli.command import hub_command
@@ -27,6 +28,7 @@ MAX_STREAMS = 20  # sessions without lanes that are shown
 MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
 RECOUNT_EVERY = 15  # refreshes between counts of what seldom changes: watching must not cost much
 _BY_TCP = "an edge does not answer these agents over UDP, so their sessions go over TCP"
+_FAILING = "an edge does not listen on the ports of these services: see `towonel service list`"
 STATUSES: tuple[TenantStatus, ...] = get_args(TenantStatus.__value__)
 
 type Counts = dict[str, int | None]
@@ -106,6 +108,8 @@ async def _status(hub: OperatorClient, counted: Counts) -> Output:
     document |= known
     document["edges"] = None if edges is None else [e.model_dump(mode="json") for e in edges]
     fields += [(name.replace("_", " "), _format_count(count)) for name, count in known.items()]
+    if known.get("services_failing"):
+        fields.append(("why failing", _FAILING))
     if edges is None:
         return Output(document, Fields(fields), "\nThis key does not show edges.")
     if known.get("agents_by_tcp"):
@@ -142,9 +146,18 @@ async def _count_all(hub: OperatorClient) -> Counts:
             counts[f"tenants_{status}"] = (
                 None if tenants is None else [*map(format_status, tenants)].count(status)
             )
-    services = partial(hub.services.list, limit=MAX_COUNTED)
-    counts["services"] = await _count(fetch_all(services, lambda page: page.services, MAX_COUNTED))
-    return counts
+    services = fetch_all(
+        partial(hub.services.list, limit=MAX_COUNTED), lambda page: page.services, MAX_COUNTED
+    )
+    return counts | _count_services(await _unless_forbidden(services))
+
+
+def _count_services(services: list[ServiceItem] | None) -> Counts:
+    """Return how many services there are, and of how many a port is not listened on."""
+    if services is None:
+        return dict.fromkeys(("services", "services_failing"))
+    failing = [item for item in services if any(it.code for it in item.listeners)]
+    return {"services": len(services), "services_failing": len(failing)}
 
 
 async def _list_agents(hub: OperatorClient) -> list[AgentItem] | None:
@@ -175,11 +188,6 @@ def _stream_table(agents: list[AgentItem]) -> Rows:
         if each.way_reason is not None
     ]
     return Rows(("AGENT", "EDGE", "WAY"), rows[:MAX_STREAMS], "")
-
-
-async def _count(items: Awaitable[Sized]) -> int | None:
-    allowed = await _unless_forbidden(items)
-    return None if allowed is None else len(allowed)
 
 
 async def _edges(hub: OperatorClient) -> list[EdgeItem] | None:

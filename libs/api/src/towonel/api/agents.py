@@ -12,6 +12,8 @@ from towonel.api.edges import EdgeOut
 from towonel.api.fields import Base64, Group, Hex32
 from towonel.api.traffic import Way, WayReason
 
+MAX_FAILING_LISTENERS = 100  # in one answer
+
 
 class BootstrapIn(Request):
     """The proof of an invite; without `agent_id` it is the original's form, and gets no grant."""
@@ -57,13 +59,26 @@ class RefreshIn(Request):
     grant: Base64 = Field(repr=False)
 
 
+class ServiceListener(Answer):
+    """A port that an edge does not listen on, by its route: `tcp:2222`; `code` is a word that says why."""
+
+    key: str
+    edge_id: Hex32
+    code: str
+    detail: str
+
+
 class RefreshOut(Answer):
-    """The grant to use from now on, the edges there are now, and what the agent's group publishes."""
+    """The grant to use from now on, the edges there are now, and what the agent's group publishes.
+
+    `listeners` are the first of its ports that an edge does not listen on.
+    """
 
     grant: str = Field(repr=False)
     grant_expires_at_ms: int
     edges: list[EdgeOut]
     publication: Publication | None = None
+    listeners: list[ServiceListener] = Field(default_factory=list[ServiceListener])
 
 
 class LeaveIn(Request):

@@ -15,6 +15,8 @@ from towonel.api.traffic import EngineName, Way, WayReason
 
 MAX_SESSIONS = 10_000  # in one report
 MAX_TENANTS = 10_000  # in one report
+MAX_LISTENERS = 10_000  # in one report
+MAX_DETAIL_CHARS = 200
 MAX_TEXTS = 500_000  # in one report: each takes more memory than bytes of the body
 MAX_INTERVAL_S = 300
 _MAX_COUNT = (1 << 63) - 1  # the largest integer of a database
@@ -48,6 +50,14 @@ class SessionReport(Request):
     way: Way | None = None
     way_reason: WayReason | None = None
     lanes: tuple[Count, Count, Count] = (0, 0, 0)  # idle, in use, wanted
+
+
+class ListenerReport(Request):
+    """A port of a service on one edge, by its route: `tcp:2222`; without a code it is listened on."""
+
+    key: Key
+    code: str | None = Field(default=None, max_length=32)
+    detail: str = Field(default="", max_length=MAX_DETAIL_CHARS)
 
 
 class TenantTraffic(Request):
@@ -89,6 +99,9 @@ class EdgeReport(Request):
     sessions_active: Count
     sessions: list[SessionReport] = Field(max_length=MAX_SESSIONS)
     tenants: list[TenantTraffic] = Field(max_length=MAX_TENANTS)
+    listeners: list[ListenerReport] = Field(
+        default_factory=list[ListenerReport], max_length=MAX_LISTENERS
+    )
 
 
 class EdgeReportOut(Answer):

@@ -1,11 +1,14 @@
 """Bodies about services and routes, and the desired state that publishes them."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AwareDatetime,
     Field,
+    GetJsonSchemaHandler,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from towonel.api.agents import AgentItem, Publication
 from towonel.api.bodies import Answer, Page, Request
@@ -15,14 +18,42 @@ from towonel.api.ports import LAST_PORT
 MAX_SERVICES = 1_000
 
 Kind = Literal["https", "tcp", "udp"]
+AUTO: Final = "auto"
+
+
+class _PortOrAuto:
+    """Field of a port or the word `auto`; an error is of the field, where a union's names each of its types."""
+
+    _NUMBER = core_schema.nullable_schema(core_schema.int_schema(ge=1, le=LAST_PORT))
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        """Return the schema of a port, before which the word is looked for."""
+        return core_schema.no_info_wrap_validator_function(
+            self._check, self._NUMBER, serialization=core_schema.simple_ser_schema("any")
+        )
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the schema for the document."""
+        return {"anyOf": [*handler(self._NUMBER)["anyOf"], {"const": AUTO, "type": "string"}]}
+
+    def _check(self, value: object, check: Callable[[object], object]) -> object:
+        if isinstance(value, str) and value != AUTO:
+            raise ValueError(f"must be a whole number, or {AUTO}")
+        return value if value == AUTO else check(value)
 
 
 class ServiceIn(Request):
-    """One service: `name` is a hostname for https, a service name for tcp and udp."""
+    """One service: `name` is a hostname for https, a service name for tcp and udp.
+
+    With the port `auto` the hub takes one that is reserved for the tenant: that of the group's service of this name, else
+    the lowest that nobody publishes.
+    """
 
     kind: Kind
     name: str = Field(min_length=1, max_length=253)
-    port: int | None = Field(default=None, ge=1, le=LAST_PORT)
+    port: Annotated[int | Literal["auto"] | None, _PortOrAuto()] = None
     tls_mode: Literal["passthrough", "terminate", "agent"] = "passthrough"
 
 
@@ -33,7 +64,7 @@ class DesiredState(Request):
     services: list[ServiceIn] = Field(max_length=MAX_SERVICES)
 
 
-SERVED_KINDS = frozenset({"https"})  # edges listen for no others yet: their ports are kept
+SERVED_KINDS = frozenset({"https", "tcp"})  # edges listen for no others yet: their ports are kept
 type IsServed = Annotated[bool, Field(description="Whether edges listen for this kind of service.")]
 
 
@@ -41,7 +72,8 @@ class AppliedState(Answer):
     """Changes made by a desired state, by route key: `https:app.example.eu`, `tcp:2222`.
 
     `not_served` are those that keep their name and port, and that no edge listens for yet. `publication` has
-    the digest by which the agent asks whether all of it stands.
+    the digest by which the agent asks whether all of it stands. `ports` are those of all its services of the kinds tcp
+    and udp, by the service: `tcp:ssh`.
     """
 
     revision: int
@@ -51,6 +83,18 @@ class AppliedState(Answer):
     unchanged: int
     not_served: list[str] = Field(default_factory=list[str])
     publication: Publication | None = None
+    ports: dict[str, int] = Field(default_factory=dict[str, int])
+
+
+class Listener(Answer):
+    """A port of a service on one edge that is live; without a code it is listened on.
+
+    `code` is a word, such as `port_in_use`, and `detail` the edge's system's.
+    """
+
+    edge_id: Hex32
+    code: str | None
+    detail: str
 
 
 class ServiceItem(Answer):
@@ -66,6 +110,7 @@ class ServiceItem(Answer):
     created_at: AwareDatetime
     agents_live: int
     is_served: IsServed = True
+    listeners: list[Listener] = Field(default_factory=list[Listener])
 
 
 class ServicePage(Page):
@@ -86,6 +131,7 @@ class ServiceDetail(Answer):
     groups: list[str]
     agents: list["AgentItem"]
     is_served: IsServed = True
+    listeners: list[Listener] = Field(default_factory=list[Listener])
 
 
 class RouteItem(Answer):

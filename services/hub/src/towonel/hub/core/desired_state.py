@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from towonel.api.services import ServiceIn
+from towonel.api.services import AUTO, ServiceIn
 from towonel.hub.core import quotas
 from towonel.hub.core.ownership import Claim, check_claim
+from towonel.hub.core.port_choice import needs_port
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.wire.errors import Code, Denied, ProtocolError
@@ -58,7 +59,7 @@ class Plan:
 
 
 def parse(services: Iterable[ServiceIn], tenant_id: TenantId, rules: PortRules) -> list[Route]:
-    """Return the routes of services.
+    """Return the routes of services; the port of one that is `auto` is None, for `choose_ports`.
 
     Args:
         services: as they were sent.
@@ -191,6 +192,8 @@ def _route(service: ServiceIn, tenant_id: TenantId, rules: PortRules) -> Route:
         return Route(key.kind, key.name, tenant_id, None, TlsMode(service.tls_mode))
     if service.port is None:
         raise ProtocolError(Code.BAD_NAME, f"a {key.kind} service needs a port")
+    if service.port == AUTO:
+        return Route(key.kind, key.name, tenant_id)
     problem = rules.problem(service.port, service.port)
     if problem:
         raise ProtocolError(Code.BAD_NAME, problem)
@@ -199,6 +202,6 @@ def _route(service: ServiceIn, tenant_id: TenantId, rules: PortRules) -> Route:
 
 def _duplicates(routes: Iterable[Route]) -> list[str]:
     routes = list(routes)
-    keys = Counter(route.key for route in routes)
+    keys = Counter(route.key for route in routes if not needs_port(route))
     names = Counter(str(route.service) for route in routes)
     return sorted(f"{name}: occurs twice" for name, count in (keys | names).items() if count > 1)

@@ -7,7 +7,7 @@ API, which are frozen values without IO: copies of them here would be the same f
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from towonel.api.reports import EdgeReport, SessionReport, TenantTraffic
+from towonel.api.reports import EdgeReport, ListenerReport, SessionReport, TenantTraffic
 from towonel.api.traffic import EngineName, Traffic
 
 STALE_MS = 35_000  # three reports are missing: the edge was killed, or cannot reach the hub
@@ -37,6 +37,14 @@ class LiveSession:
 
     edge_id: bytes
     report: SessionReport
+
+
+@dataclass(frozen=True, slots=True)
+class LiveListener:
+    """Port of a service on an edge, as that one reported it."""
+
+    edge_id: bytes
+    report: ListenerReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,8 @@ class _EdgeSession:
 class LiveView:
     """View of all fresh reports of edges that have not ended, by id.
 
+    `failing_ports` are the routes of ports, `tcp:2222`, that one of these edges does not listen on.
+
     Args:
         reports: the newest report of each edge.
         now_ms: by the clock that stamped the reports on arrival.
@@ -91,6 +101,10 @@ class LiveView:
         traffic = [part for _, report in fresh.values() for part in report.tenants]
         self.tenants = _tenants(sessions, traffic)
         self._serving = _index_by_service(sessions)
+        self._listeners = _index_listeners(fresh)
+        self.failing_ports = frozenset(
+            one.key for _, report in fresh.values() for one in report.listeners if one.code
+        )
 
     def agents_serving(self, tenant_id: bytes, key: str) -> tuple[bytes, ...]:
         """Return the agents that serve a service, `https:app.example.eu` or `tcp:ssh`.
@@ -98,6 +112,10 @@ class LiveView:
         An agent of another tenant that announces the same key is not included.
         """
         return self._serving.get((tenant_id, key), ())
+
+    def listeners(self, key: str) -> tuple[LiveListener, ...]:
+        """Return each edge that reported the port of a route, `tcp:2222`, by its id."""
+        return self._listeners.get(key, ())
 
     def tenant(self, tenant_id: bytes) -> LiveTenant:
         """Return the live agents and traffic of a tenant; both may be empty."""
@@ -162,6 +180,16 @@ def _index_by_service(
         for key in one.session.services:
             found.setdefault((one.session.tenant_id, key), []).append(one.session.agent_id)
     return {key: _sorted_ids(agents) for key, agents in found.items()}
+
+
+def _index_listeners(
+    fresh: Mapping[bytes, tuple[int, EdgeReport]],
+) -> dict[str, tuple[LiveListener, ...]]:
+    found: dict[str, dict[bytes, LiveListener]] = {}
+    for edge, (_, report) in fresh.items():
+        for one in report.listeners:  # of a port that is named twice, the last one counts
+            found.setdefault(one.key, {})[edge] = LiveListener(edge, one)
+    return {key: tuple(by_edge.values()) for key, by_edge in found.items()}
 
 
 def _sorted_ids(ids: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -64,6 +64,10 @@ class PortRules:
             return f"port {taken[0]} is the hub's or an edge's own (TOWONEL_HUB_RESERVED_PORTS)"
         return None
 
+    def allows(self, port: int) -> bool:
+        """Whether tenants may have a port."""
+        return port not in self.own and (self.privileged or port >= FIRST_UNPRIVILEGED_PORT)
+
 
 def check_reservation(
     requested: Range, rules: PortRules, reserved: Iterable[Range], published: Iterable[Range]

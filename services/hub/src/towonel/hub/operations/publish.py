@@ -1,6 +1,7 @@
 """Publication of a group's desired state: planned by the rules, and applied whole or not at all."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -10,14 +11,31 @@ from towonel.hub.core.desired_state import CurrentState, Plan
 from towonel.hub.core.ownership import candidates
 from towonel.hub.operations.change_tokens import ChangeTokens
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
+from towonel.hub.operations.settle_ports import settle_ports
 from towonel.hub.store import invites, nonces, ports, publications, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow, PublicationRow
 from towonel.identity.signatures import Domain, Signature
+from towonel.wire.errors import Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Desired state that was applied.
+
+    Args:
+        plan: what it changed.
+        routes: all of it, with the ports that the hub chose.
+        row: what is recorded of it; None for a group that never published a service.
+    """
+
+    plan: Plan
+    routes: Sequence[Route]
+    row: PublicationRow | None
 
 
 async def publish_desired_state(
@@ -29,7 +47,7 @@ async def publish_desired_state(
     desired_routes: Sequence[Route],
     agent_id: bytes | None,
     tokens: ChangeTokens,
-) -> tuple[Plan, PublicationRow | None]:
+) -> Published:
     """Replace what a group of an active tenant publishes, as its signed request says.
 
     Args:
@@ -38,27 +56,42 @@ async def publish_desired_state(
         actor: who asks.
         signed: its signature.
         group: of agents.
-        desired_routes: all that the group is to publish.
+        desired_routes: all that the group is to publish; ports that are left to the hub are None.
         agent_id: the agent that asks, where it says so.
         tokens: for as many changes.
 
     Raises:
-        Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or those of `publish`.
+        Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or those of `settle_ports`
+            and `publish`.
     """
     invite = await tenants.get(write.session, TenantId(signed.id))
     tenants.check_active(invite)
     await nonces.use(write.session, Domain.DESIRED_STATE, signed)
-    plan = await publish(hub, write, invite, group, desired_routes, tokens)
+    tenant_id, rules = TenantId(invite.tenant_id), hub.policy.ports
+    # Here, where no other write is between: two groups would choose one port else.
+    settled = await settle_ports(write.session, tenant_id, group, desired_routes, rules)
+    plan = await publish(hub, write, invite, group, settled, tokens)
     if not plan.is_empty:
         before, after = before_and_after(plan)
         subject = f"group:{group}"
-        write.audit(
-            actor, "services.published", subject, invite.tenant_id, before=before, after=after
-        )
-    digest, count = desired_state.hash_routes(desired_routes), len(desired_routes)
-    tenant_id = TenantId(invite.tenant_id)
+        write.audit(actor, "services.published", subject, tenant_id, before=before, after=after)
+    digest, count = desired_state.hash_routes(settled), len(settled)
     row = await publications.record(write, tenant_id, group, digest, count, agent_id)
-    return plan, row
+    return Published(plan, settled, row)
+
+
+async def count_desired_changes(
+    hub: Hub, tenant_id: TenantId, group: str, desired_routes: Sequence[Route]
+) -> int:
+    """Return how many routes a desired state would change now; 0 where it has no ports."""
+    async with hub.store.read() as session:
+        try:
+            settled = await settle_ports(
+                session, tenant_id, group, desired_routes, hub.policy.ports
+            )
+        except Denied:  # the write says so, after all that comes before
+            return 0
+        return await count_changes(session, tenant_id, group, settled)
 
 
 async def count_changes(

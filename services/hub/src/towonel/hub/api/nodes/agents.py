@@ -1,5 +1,7 @@
 """Endpoints that agents call: bootstrap, renewal of the grant, and the desired state."""
 
+import contextlib
+
 from fastapi import Request
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -11,6 +13,7 @@ from towonel.api.agents import (
     Publication,
     RefreshIn,
     RefreshOut,
+    ServiceListener,
 )
 from towonel.api.services import AppliedState, DesiredState
 from towonel.hub.api.http.address_limit import Public, client_address
@@ -25,7 +28,12 @@ from towonel.hub.api.http.auth import (
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import PublishedDigest, Publisher, parse_id
 from towonel.hub.api.http.router import create_router
-from towonel.hub.api.presenters.routing import to_applied_state, to_edge_out, to_publication
+from towonel.hub.api.presenters.routing import (
+    to_applied_state,
+    to_edge_out,
+    to_failing_listeners,
+    to_publication,
+)
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core import desired_state
 from towonel.hub.operations.bootstrap_agent import (
@@ -34,7 +42,7 @@ from towonel.hub.operations.bootstrap_agent import (
     refresh_reports,
 )
 from towonel.hub.operations.change_tokens import take_changes
-from towonel.hub.operations.publish import count_changes, publish_desired_state
+from towonel.hub.operations.publish import count_desired_changes, publish_desired_state
 from towonel.hub.operations.register_edge import active_edges
 from towonel.hub.operations.release_agent import release_agent
 from towonel.hub.operations.renew_grant import refresh_agent
@@ -44,7 +52,7 @@ from towonel.hub.store.tables import InviteRow
 from towonel.identity.grants import Grant, issue, verify
 from towonel.identity.signatures import Domain, Signature
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import parse_group
 
@@ -79,16 +87,19 @@ async def refresh(
     """Renew a grant that is half over, and tell which edges there are; signed by the agent.
 
     The answer tells, too, what the agent's group published last, so that the agent notices what an edit of its
-    invite, or another agent of its group, took from it.
+    invite, or another agent of its group, took from it; and which of its ports an edge does not listen on.
     """
     signed = parse_signature(authorization)
     raw, body = await signed_body(request, RefreshIn)
     signed.check_node(Domain.AGENT_REFRESH, raw, hub.now_ms())
     token, grant = _parse_grant(hub, body.grant, signed)
+    with contextlib.suppress(Unavailable):  # the grant does not wait for what edges report
+        await hub.edge_reports.refresh(hub.now_ms())
     async with hub.tenant_writes.admit(grant.tenant_id), hub.store.write_fact() as session:
         renewed = await refresh_agent(session, signed, grant, hub.now_ms(), digest)
         found = [to_edge_out(edge) for edge in await active_edges(hub, session)]
         publication = await _find_publication(session, grant, digest)
+        listeners = await _find_failing_listeners(hub, session, grant)
     if renewed is not grant:
         token = issue(hub.keys.node, renewed)
     return RefreshOut(
@@ -96,6 +107,7 @@ async def refresh(
         grant_expires_at_ms=renewed.not_after_ms,
         edges=found,
         publication=publication,
+        listeners=listeners,
     )
 
 
@@ -133,14 +145,13 @@ async def _publish(
     tenant_id, body = TenantId(signed.id), parse_body(raw, DesiredState)
     group = _parse_group(body.group)
     desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
-    async with hub.store.read() as session:
-        count = await count_changes(session, tenant_id, group, desired_routes)
+    count = await count_desired_changes(hub, tenant_id, group, desired_routes)
     async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
-        plan, row = await publish_desired_state(
+        published = await publish_desired_state(
             *(hub, write, actor, signed, group, desired_routes, agent_id, tokens)
         )
         revision = await routes.get_revision(write.session)
-    return to_applied_state(plan, desired_routes, revision, row)
+    return to_applied_state(published, revision)
 
 
 async def _find_publication(
@@ -152,6 +163,16 @@ async def _find_publication(
         return to_publication(row, None)
     standing = await routes.find_published(session, grant.tenant_id, grant.group)
     return to_publication(row, sorted(standing))
+
+
+async def _find_failing_listeners(
+    hub: Hub, session: AsyncSession, grant: Grant
+) -> list[ServiceListener]:
+    """Return the ports of an agent's group that edges do not listen on."""
+    if not hub.edge_reports.view.failing_ports:  # as a rule: then it costs no query
+        return []
+    standing = await routes.find_published(session, grant.tenant_id, grant.group)
+    return to_failing_listeners(hub, standing)
 
 
 def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: bytes) -> Signature:

@@ -77,12 +77,21 @@ EXAMPLES: dict[str, Any] = {
                 "bytes_out": 65_536,
             }
         ],
+        "listeners": [
+            {"key": "tcp:2222"},
+            {
+                "key": "tcp:2223",
+                "code": "port_in_use",
+                "detail": "[Errno 98] Address already in use",
+            },
+        ],
     },
     "DesiredState": {
         "group": "default",
         "services": [
             {"kind": "https", "name": "app.example.eu"},
             {"kind": "tcp", "name": "ssh", "port": 2222},
+            {"kind": "tcp", "name": "git", "port": "auto"},
         ],
     },
     "RefreshIn": {"grant": "omdwYXlsb2Fk"},

@@ -1,15 +1,23 @@
 """Presenters of agents, edges, services and routes: database rows as the bodies of the API."""
 
 from collections.abc import Collection, Iterable
+from itertools import islice
 
-from towonel.api.agents import AgentItem, AgentSession, Publication
+from towonel.api.agents import (
+    MAX_FAILING_LISTENERS,
+    AgentItem,
+    AgentSession,
+    Publication,
+    ServiceListener,
+)
 from towonel.api.edges import EdgeItem, EdgeOut
-from towonel.api.services import SERVED_KINDS, AppliedState, RouteItem, ServiceItem
+from towonel.api.services import SERVED_KINDS, AppliedState, Listener, RouteItem, ServiceItem
 from towonel.api.traffic import Traffic
 from towonel.hub.context import Hub
-from towonel.hub.core.desired_state import Plan, hash_routes
+from towonel.hub.core.desired_state import hash_routes
 from towonel.hub.core.live_view import LiveSession
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
+from towonel.hub.operations.publish import Published
 from towonel.hub.store.edges import addresses_of
 from towonel.hub.store.tables import (
     AgentRow,
@@ -19,7 +27,6 @@ from towonel.hub.store.tables import (
     ServiceRow,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
-from towonel.wire.routes import Route
 
 
 def to_agent_items(
@@ -113,7 +120,28 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         created_at=to_datetime(row.created_at_ms),
         agents_live=len(hub.edge_reports.view.agents_serving(row.tenant_id, service_key(route))),
         is_served=route.kind in SERVED_KINDS,
+        listeners=to_listeners(hub, row.key),
     )
+
+
+def to_listeners(hub: Hub, key: str) -> list[Listener]:
+    """Return what each live edge said of the port of a route."""
+    return [
+        Listener(edge_id=it.edge_id, code=it.report.code, detail=it.report.detail)
+        for it in hub.edge_reports.view.listeners(key)
+    ]
+
+
+def to_failing_listeners(hub: Hub, keys: Iterable[str]) -> list[ServiceListener]:
+    """Return the ports of these routes that edges do not listen on, by key; as many as one answer has."""
+    view = hub.edge_reports.view
+    found = (
+        ServiceListener(key=key, edge_id=it.edge_id, code=it.report.code, detail=it.report.detail)
+        for key in sorted(view.failing_ports.intersection(keys))
+        for it in view.listeners(key)
+        if it.report.code
+    )
+    return list(islice(found, MAX_FAILING_LISTENERS))
 
 
 def service_key(route: RouteRow) -> str:
@@ -144,10 +172,9 @@ def to_publication(row: PublicationRow | None, services: list[str] | None) -> Pu
     )
 
 
-def to_applied_state(
-    plan: Plan, desired: Iterable[Route], revision: int, row: PublicationRow | None
-) -> AppliedState:
-    """Return what a desired state changed, and which of it no edge serves."""
+def to_applied_state(published: Published, revision: int) -> AppliedState:
+    """Return what a desired state changed, which of it no edge serves, and its ports."""
+    plan, desired, row = published.plan, published.routes, published.row
     number, digest = (0, hash_routes(())) if row is None else (row.number, row.digest)
     return AppliedState(
         revision=revision,
@@ -157,4 +184,5 @@ def to_applied_state(
         unchanged=plan.unchanged,
         not_served=[route.key for route in desired if route.kind not in SERVED_KINDS],
         publication=Publication(number=number, digest=digest),
+        ports={str(it.service): it.port for it in desired if it.port is not None},
     )

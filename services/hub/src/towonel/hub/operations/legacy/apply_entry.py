@@ -125,7 +125,11 @@ def _allowed_services(
         item
         for item in services
         if claims.get(item.name) in {None, Claim.OWNED}
-        and (item.port is None or item.name == own or ports.problem(item.port, item.port) is None)
+        and (
+            not isinstance(item.port, int)
+            or item.name == own
+            or ports.problem(item.port, item.port) is None
+        )
     ]
 
 
