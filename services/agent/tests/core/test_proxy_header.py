@@ -7,7 +7,7 @@ from support.tunnel import PREAMBLE
 
 from towonel.agent.core.proxy_header import SOON_S, encode_proxy_header, is_unread
 from towonel.wire import proxy
-from towonel.wire.names import Hostname
+from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.proxy import ProxyHeader
 
 
@@ -29,12 +29,18 @@ def alert(description: int) -> bytes:
     ],
 )
 def test_only_what_follows_a_client_hello_was_read(answer: bytes, expected: bool) -> None:
-    assert is_unread(answer, 0.1) is expected
+    assert is_unread(ServiceKind.HTTPS, answer, 0.1) is expected
 
 
 def test_an_origin_that_ends_later_has_another_reason() -> None:
-    assert is_unread(b"", SOON_S)
-    assert not is_unread(b"", SOON_S + 0.1)
+    for kind in (ServiceKind.HTTPS, ServiceKind.TCP):
+        assert is_unread(kind, b"", SOON_S)
+        assert not is_unread(kind, b"", SOON_S + 0.1)
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0", b"HTTP/1.", alert(10)])
+def test_an_origin_of_tcp_that_says_something_is_not_known_to_have_missed_it(answer: bytes) -> None:
+    assert not is_unread(ServiceKind.TCP, answer, 0.1)
 
 
 @pytest.mark.parametrize(

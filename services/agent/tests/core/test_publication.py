@@ -10,8 +10,11 @@ from towonel.agent.core.publication import (
     Withdrawn,
     compare,
     format_names,
+    tabulate_routes,
 )
+from towonel.agent.core.services import Origin, ProxyProtocol, PublicPort, Service
 from towonel.api.agents import Publication
+from towonel.wire.names import ServiceKey, ServiceKind
 
 A, B, OTHER = b"a" * 32, b"b" * 32, b"o" * 32
 KEYS = ("https:a.eu", "https:b.eu")
@@ -57,3 +60,20 @@ def test_many_names_are_counted() -> None:
 
     assert format_names(names).endswith("9.eu and 2 more")
     assert format_names(names[:10]).endswith("8.eu, 9.eu")
+
+
+def test_routes_have_the_ports_that_the_hub_has_settled() -> None:
+    origin = Origin("127.0.0.1", 1, ProxyProtocol.NONE)
+
+    def tcp(name: str, port: PublicPort) -> Service:
+        return Service(ServiceKey(ServiceKind.TCP, name), origin, port=port)
+
+    web = Service(ServiceKey(ServiceKind.HTTPS, "a.eu"), origin)
+    services = (web, tcp("ssh", 2222), tcp("any", "auto"), tcp("new", "auto"), tcp("old", 25))
+
+    assert tabulate_routes(services, {"tcp:any": 30_000, "tcp:old": 2525}) == {
+        "https:a.eu": "https:a.eu",
+        "tcp:2222": "tcp:ssh",
+        "tcp:30000": "tcp:any",
+        "tcp:2525": "tcp:old",
+    }

@@ -1,12 +1,16 @@
 """Changes of services: what is new, what differs, what ends, and what is served meanwhile."""
 
+import json
+
+from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.service_changes import ServiceChanges, compare_services, merge_services
-from towonel.agent.core.services import MAX_SERVICES, Service, parse_services
+from towonel.agent.core.services import MAX_SERVICES, Service
+from towonel.agent.core.tcp_services import parse_tcp_services
 
 
 def services(*items: tuple[str, int]) -> tuple[Service, ...]:
     entries = (f'{{"hostname": "{name}", "origin": "127.0.0.1:{port}"}}' for name, port in items)
-    return parse_services(f"[{', '.join(entries)}]")
+    return parse_https_services(f"[{', '.join(entries)}]")
 
 
 BEFORE = services(("same.eu", 1), ("moved.eu", 1), ("old.eu", 1))
@@ -18,6 +22,25 @@ def test_changes_are_named_by_what_they_are() -> None:
         added=("https:new.eu",), changed=("https:moved.eu",), removed=("https:old.eu",)
     )
     assert compare_services(BEFORE, BEFORE[::-1]) == ServiceChanges((), (), ())
+
+
+def test_the_hub_is_to_know_of_names_and_ports_and_of_nothing_else() -> None:
+    def changes(**fields: object) -> ServiceChanges:
+        before, after = (
+            {"name": "ssh", "origin": "a:1", "listen_port": 1} | each for each in ({}, fields)
+        )
+        return compare_services(
+            *(parse_tcp_services(json.dumps([each])) for each in (before, after))
+        )
+
+    assert changes(listen_port="auto").moved == changes(listen_port=2).moved == ("tcp:ssh",)
+    assert changes(listen_port=2).are_public
+    assert changes(name="x") == ServiceChanges(("tcp:x",), (), ("tcp:ssh",))
+    assert changes(name="x").are_public
+    assert changes(origin="b:1") == ServiceChanges((), ("tcp:ssh",), ())
+    assert not changes(origin="b:1").are_public
+    assert not changes(proxy_protocol="v2", idle_timeout_secs=5).are_public
+    assert changes(idle_timeout_secs=5).changed == ("tcp:ssh",)
 
 
 def test_until_a_change_is_published_both_are_served_with_the_new_origins() -> None:

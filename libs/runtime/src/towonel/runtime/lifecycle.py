@@ -41,18 +41,23 @@ class DrainTimedOut(Exception):
 
 
 def main[S: Settings](
-    cls: type[S], serve: Callable[[S], tuple[Serve, float]], *, cleanup_s: float = CLEANUP_S
+    cls: type[S],
+    serve: Callable[[S], tuple[Serve, float]],
+    *,
+    read: Callable[[], S] | None = None,
+    cleanup_s: float = CLEANUP_S,
 ) -> int:
     """Load the settings, run what `serve` makes of them, and return the exit code.
 
     Args:
         cls: the settings of the process.
         serve: returns the coroutine function to run, and the seconds its drain may take.
+        read: reads the settings, where they come not from the environment alone.
         cleanup_s: for what comes after the drain, which may cut connections but ends in order.
     """
     early = _EarlySignals()
     try:
-        settings = load(cls)
+        settings = load(cls) if read is None else read()
     except SettingsError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)  # noqa: T201 there is no log before there are settings

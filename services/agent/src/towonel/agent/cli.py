@@ -1,79 +1,51 @@
 """Command line of the agent: run it, or check its settings."""
 
-import argparse
 import sys
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from towonel.agent.app import create_identity, serve
-from towonel.agent.metrics import VERSION
+from towonel.agent.configuration.arguments import Arguments, parse_arguments
+from towonel.agent.configuration.config_file import find_health_address
+from towonel.agent.configuration.reading import read_settings
+from towonel.agent.core.services import describe_service
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
-from towonel.runtime.environment.command_line import check_settings, make_parser
+from towonel.runtime.environment.command_line import check_settings
 from towonel.runtime.environment.health_check import check_health
 from towonel.runtime.exit_codes import EXIT_USAGE
 from towonel.runtime.secretfile import replace
-from towonel.runtime.settings import load, log_warnings
-from towonel.wire.addresses import HEALTH_LISTENERS, LAST_PORT
+from towonel.runtime.settings import log_warnings
+from towonel.wire.addresses import HEALTH_LISTENERS
 from towonel.wire.tokens import SECRET_MARKS
 
 if TYPE_CHECKING:
     from towonel.relay.supervisor import Start as StartWorker
 
-ABOUT = (
-    "Publish the services beside this agent. All else is in its environment: TOWONEL_INVITE_TOKEN,"
-    " TOWONEL_AGENT_SERVICES; see the README for every variable."
-)
 
-
-def _parse_port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= LAST_PORT):
-        raise argparse.ArgumentTypeError(f"must be a port, 0 to {LAST_PORT}")
-    return int(text)
-
-
-def _parse_arguments() -> argparse.Namespace:
-    parser = make_parser("towonel-agent", ABOUT, VERSION)
-    parser.add_argument(
-        "--health-port",
-        type=_parse_port,
-        metavar="PORT",
-        help="Serve health on 0.0.0.0 and this port.",
-    )
-    parser.add_argument(
-        "--node-id-out", type=Path, metavar="PATH", help="Write the agent's id to this file."
-    )
-    return parser.parse_args()
-
-
-def _find_given_address(arguments: argparse.Namespace) -> tuple[str, int] | None:
-    if arguments.health_port is None:
-        return None
-    return "0.0.0.0", arguments.health_port  # noqa: S104 what the original's flag does
-
-
-def _apply_arguments(arguments: argparse.Namespace, settings: AgentSettings) -> AgentSettings:
-    address = _find_given_address(arguments) or settings.health_listen_addr
+def _read(arguments: Arguments) -> AgentSettings:
+    settings = read_settings(arguments.services)
+    address = arguments.health_address or settings.health_listen_addr
     return settings.model_copy(update={"health_listen_addr": address})
 
 
+def _describe(settings: AgentSettings) -> Iterator[str]:
+    """Yield where an agent of these settings publishes, and what."""
+    yield f"hub {settings.invite_token.hub_url}, group {settings.group}"
+    yield from map(describe_service, settings.all_services)
+
+
 def _prepare(
-    arguments: argparse.Namespace, start_worker: "StartWorker | None", settings: AgentSettings
+    arguments: Arguments, start_worker: "StartWorker | None", settings: AgentSettings
 ) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "agent", redact=SECRET_MARKS)
     log_warnings(settings)
-    settings = _apply_arguments(arguments, settings)
     identity = create_identity(settings)
     if arguments.node_id_out is not None:
         replace(arguments.node_id_out, f"{identity.agent.public.hex()}\n".encode())
-    run = partial(
-        serve,
-        settings,
-        identity=identity,
-        start_worker=start_worker,
-        read=lambda: _apply_arguments(arguments, load(AgentSettings)),
-    )
+    read = partial(_read, arguments)
+    run = partial(serve, settings, identity=identity, start_worker=start_worker, read=read)
     return run, settings.drain_timeout_secs
 
 
@@ -82,13 +54,17 @@ def main(start_worker: "StartWorker | None" = None) -> None:
 
     `start_worker` starts the worker, if not by exec.
     """
-    arguments = _parse_arguments()
+    arguments = parse_arguments()
+    read = partial(_read, arguments)
     if arguments.check:
-        sys.exit(check_settings(AgentSettings))
+        sys.exit(check_settings(AgentSettings, read=read, describe=_describe))
     if arguments.health:
-        sys.exit(check_health(*HEALTH_LISTENERS["agent"], _find_given_address(arguments)))
+        address = arguments.health_address or find_health_address()
+        sys.exit(check_health(*HEALTH_LISTENERS["agent"], address))
     try:
-        sys.exit(lifecycle.main(AgentSettings, partial(_prepare, arguments, start_worker)))
+        sys.exit(
+            lifecycle.main(AgentSettings, partial(_prepare, arguments, start_worker), read=read)
+        )
     except OSError as error:  # before the process runs, only of the one file that it is to write
         line = f"--node-id-out: cannot write {arguments.node_id_out}: {error.strerror}"
         print(line, file=sys.stderr)  # noqa: T201 a command line prints

@@ -1,12 +1,14 @@
-"""Settings of the agent, read from its environment: it has no other configuration."""
+"""Settings of the agent; `configuration.reading` reads them."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, ClassVar, override
+from typing import Annotated, ClassVar, Self, override
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from towonel.agent.core.services import Service, parse_services
+from towonel.agent.core.https_services import EXAMPLE, parse_https_services
+from towonel.agent.core.services import Service, find_conflicts
+from towonel.agent.core.tcp_services import parse_tcp_services
 from towonel.relay.hop.choice import Engine, parse_engine
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.settings import HostPort, Settings
@@ -28,8 +30,12 @@ def _parse_token(value: object) -> object:
         raise ValueError(error.detail) from None
 
 
-def _parse_services(value: object) -> object:
-    return parse_services(value) if isinstance(value, str) else value
+def _parse_https(value: object) -> object:
+    return parse_https_services(value) if isinstance(value, str) else value
+
+
+def _parse_tcp(value: object) -> object:
+    return parse_tcp_services(value) if isinstance(value, str) else value
 
 
 def _check_group(value: str) -> str:
@@ -77,12 +83,29 @@ class AgentSettings(Settings):
         description="The token that `towonel invite create` printed, tt_inv_2_…",
         repr=False,
     )
-    services: Annotated[tuple[Service, ...], BeforeValidator(_parse_services)] = Field(
+    services: Annotated[tuple[Service, ...], BeforeValidator(_parse_https)] = Field(
         default=(),
         validation_alias="TOWONEL_AGENT_SERVICES",
         description=(
             "JSON array of HTTPS services: `hostname`, `origin` (host:port), `proxy_protocol` "
             "(v2 unless none), `tls_mode` (passthrough). In a file, it may change while the agent runs."
+        ),
+    )
+    tcp_services: Annotated[tuple[Service, ...], BeforeValidator(_parse_tcp)] = Field(
+        default=(),
+        validation_alias="TOWONEL_AGENT_TCP_SERVICES",
+        description=(
+            "JSON array of TCP services: `name`, `origin` (host:port), `listen_port` (the public port, or auto), "
+            "`proxy_protocol` (none unless v2), `idle_timeout_secs` (no limit unless set). In a file, it may change "
+            "while the agent runs."
+        ),
+    )
+    config: str | None = Field(
+        default=None,
+        validation_alias="TOWONEL_AGENT_CONFIG",
+        description=(
+            "Path of a TOML or YAML file (.toml, .yaml) with settings by their names in lower case, as in services, "
+            "tcp_services, group; variables win over it. Its services may change while the agent runs."
         ),
     )
     group: Annotated[str, AfterValidator(_check_group)] = Field(
@@ -148,11 +171,29 @@ class AgentSettings(Settings):
         description="Accept an http:// hub that is not on this machine: secrets travel in the clear.",
     )
 
+    @property
+    @override
+    def files(self) -> tuple[str, ...]:
+        return super().files + (() if self.config is None else (self.config,))
+
+    @property
+    def all_services(self) -> tuple[Service, ...]:
+        """Services of all kinds."""
+        return self.services + self.tcp_services
+
+    @model_validator(mode="after")
+    def _check_services(self) -> Self:
+        variable = self.variable_of("tcp_services" if self.tcp_services else "services")
+        problems = list(find_conflicts(self.services, self.tcp_services))
+        if problems:
+            raise ValueError("\n".join(f"{variable}: {problem}" for problem in problems))
+        return self
+
     @override
     def find_warnings(self) -> Iterator[str]:
-        if not self.services:
+        if not self.all_services:
             yield (
-                "TOWONEL_AGENT_SERVICES: has no service, so this agent publishes none and withdraws"
-                f" all that agents of TOWONEL_AGENT_GROUP={self.group} with its token publish; set it"
-                ' as in [{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}]'
+                "TOWONEL_AGENT_SERVICES: has no service, nor has TOWONEL_AGENT_TCP_SERVICES, so this agent publishes"
+                f" none and withdraws all that agents of TOWONEL_AGENT_GROUP={self.group} with its token publish;"
+                f" set it as in [{EXAMPLE}]"
             )

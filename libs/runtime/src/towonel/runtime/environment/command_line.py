@@ -41,22 +41,30 @@ def make_parser(program: str, about: str, version: str) -> Parser:
 
 
 def check_settings[S: Settings](
-    cls: type[S], find_problems: Callable[[S], Iterable[str]] | None = None
+    cls: type[S],
+    find_problems: Callable[[S], Iterable[str]] | None = None,
+    *,
+    read: Callable[[], S] | None = None,
+    describe: Callable[[S], Iterable[str]] | None = None,
 ) -> int:
     """Say what is wrong with the settings, or worth a word, and return the exit code.
 
     Args:
         cls: the settings.
         find_problems: finds what is wrong with the files that they name; it makes none.
+        read: reads the settings, where they come not from the environment alone.
+        describe: returns lines about settings that are right.
     """
     try:
-        settings = load(cls)
+        settings = load(cls) if read is None else read()
     except SettingsError as error:
         return _report(error.problems)
     if find_problems is not None and (problems := list(find_problems(settings))):
         return _report(problems)
     for line in settings.warnings:
         print(f"warning: {line}", file=sys.stderr)  # noqa: T201
+    for line in () if describe is None else describe(settings):
+        print(line)  # noqa: T201
     print("the settings are complete and valid")  # noqa: T201
     return EXIT_OK
 

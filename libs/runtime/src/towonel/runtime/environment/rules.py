@@ -41,7 +41,7 @@ def explain(
     for item in error.errors(include_input=False, include_url=False):
         place = [str(part) for part in item["loc"]]
         if not place:  # a rule about several variables names them itself
-            lines.append(item["msg"].removeprefix("Value error, "))
+            lines += _limit(item["msg"].removeprefix("Value error, ").split("\n"))
             continue
         if owners[place[0]] in skipped:
             continue

@@ -48,8 +48,13 @@ def read_values(names: Iterable[str], environ: Mapping[str, str]) -> Reading:
     return reading
 
 
+def is_given(name: str, environ: Mapping[str, str]) -> bool:
+    """Return whether an environment has a variable, or its file; one that is empty is not set."""
+    return any(clean(environ.get(each, "")) for each in (name, name + FILE_SUFFIX))
+
+
 def read_file(path: str) -> str:
-    """Return what a file holds, as a value.
+    """Return the text of a file.
 
     Raises:
         OSError: it cannot be read.
@@ -60,7 +65,7 @@ def read_file(path: str) -> str:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"is too large: at most {MAX_FILE_BYTES // 2**20} MiB are read")
-    return clean(decode(data))
+    return decode(data)
 
 
 def open_at_once(path: str, flags: int) -> int:
@@ -81,7 +86,7 @@ def _read_from_file(name: str, path: str, reading: Reading) -> str | None:
     variable, place = name + FILE_SUFFIX, _describe_path(path)
     reading.files.append(path)
     try:
-        value = read_file(path)
+        value = clean(read_file(path))
     except OSError as error:
         reading.problems.append(
             f"{variable}: cannot read {place}: {error.strerror}; it takes the path of a file with the"

@@ -1,6 +1,7 @@
 """PROXY header of an origin: its bytes, and whether it was not read, told by how a connection ends."""
 
 from towonel.wire import proxy
+from towonel.wire.names import ServiceKind
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import ProxyHeader
 
@@ -18,15 +19,18 @@ def encode_proxy_header(preamble: Preamble) -> bytes:
     return proxy.encode(ProxyHeader(preamble.source, preamble.destination, tlvs))
 
 
-def is_unread(answer: bytes, after_s: float) -> bool:
-    """Tell whether an origin that ended its connection probably took the PROXY header for TLS.
+def is_unread(kind: ServiceKind, answer: bytes, after_s: float) -> bool:
+    """Tell whether an origin that ended its connection probably took the PROXY header for something else.
 
     Args:
+        kind: of the service. What an origin says that speaks no TLS is its own affair: silence alone tells.
         answer: its first bytes, seven at least if there were as many.
         after_s: between the header and the end.
     """
     if after_s > SOON_S:
         return False
+    if kind is not ServiceKind.HTTPS:
+        return not answer
     if answer.startswith(bytes([TLS_ALERT])):
         return len(answer) < ALERT_BYTES or answer[ALERT_BYTES - 1] in _NOT_TLS
     return not answer.startswith(bytes([TLS_HANDSHAKE]))  # nothing at all, or an error in HTTP

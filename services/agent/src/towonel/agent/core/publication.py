@@ -4,9 +4,10 @@ An agent publishes when it starts, and whenever the hub lost or dropped what it 
 does because another agent of its group published something else: two would replace each other for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from towonel.agent.core.services import Service
 from towonel.api.agents import Publication
 
 MAX_NAMED = 10  # services in one line or reason
@@ -42,7 +43,7 @@ class Displaced:
 type Outcome = Standing | Lost | Withdrawn | Displaced
 
 
-def compare(own: Publication | None, newest: Publication, services: Sequence[str]) -> Outcome:
+def compare(own: Publication | None, newest: Publication, services: Collection[str]) -> Outcome:
     """Compare what an agent published with what its group published last.
 
     Args:
@@ -50,13 +51,31 @@ def compare(own: Publication | None, newest: Publication, services: Sequence[str
         newest: what the hub says now.
         services: route keys of the agent.
     """
-    published = services if newest.services is None else newest.services
+    published: Collection[str] = services if newest.services is None else newest.services
     missing = tuple(sorted(set(services).difference(published)))
     if own is None or newest.number < own.number:
         return Lost(missing)
     if newest.digest not in {None, own.digest}:
         return Displaced(missing, newest.agent_id)
     return Withdrawn(missing) if missing else Standing()
+
+
+def tabulate_routes(services: Iterable[Service], ports: Mapping[str, int]) -> dict[str, str]:
+    """Return the service keys by the keys of their routes: `https:app.example.eu`, `tcp:2222`.
+
+    Args:
+        services: of the agent.
+        ports: that the hub has given them, by service key; one that asks for any port has no route without.
+    """
+    routes: dict[str, str] = {}
+    for service in services:
+        key = str(service.key)
+        port = ports.get(key, service.port)
+        if service.port is None:
+            routes[key] = key
+        elif isinstance(port, int):
+            routes[f"{service.key.kind}:{port}"] = key
+    return routes
 
 
 def format_names(names: Sequence[str]) -> str:

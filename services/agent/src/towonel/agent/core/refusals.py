@@ -11,6 +11,10 @@ _HOSTNAMES = (
     "correct TOWONEL_AGENT_SERVICES, or give the invite the hostname (`towonel invite edit"
     " --add-hostname`)"
 )
+_PORTS = (
+    "correct listen_port in TOWONEL_AGENT_TCP_SERVICES, or have the port reserved for this tenant (`towonel port"
+    ' reserve`); "auto" takes one that is'
+)
 _RESUME = "the hub's operator lets it serve again: `towonel tenant resume`, `towonel invite edit --serve-for`"
 
 MAX_EDGES_NAMED = 3
@@ -28,6 +32,7 @@ _FIXES: Mapping[Code, str] = {
     Code.TENANT_SUSPENDED: _RESUME,
     Code.HOSTNAME_NOT_OWNED: _HOSTNAMES,
     Code.HOSTNAME_CONFLICT: _HOSTNAMES,
+    Code.PORT_CONFLICT: _PORTS,
     Code.QUOTA_EXCEEDED: "publish less, or have the limit raised (`towonel invite edit --max-…`)",
 }
 

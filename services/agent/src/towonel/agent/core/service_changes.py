@@ -1,29 +1,46 @@
 """Changes of an agent's services while it runs: what is new, what has another origin, what ends."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from towonel.agent.core.services import Service, can_be_announced
+from towonel.wire.names import ServiceKey
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceChanges:
-    """Changes from some services to others, as route keys in order."""
+    """Changes from some services to others, as service keys in order.
+
+    Attributes:
+        moved: those of `changed` that have another public port.
+    """
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
+    moved: tuple[str, ...] = ()
+
+    @property
+    def are_public(self) -> bool:
+        """Whether the hub is to know of them."""
+        return bool(self.added or self.removed or self.moved)
 
 
 def compare_services(before: Collection[Service], after: Collection[Service]) -> ServiceChanges:
     """Return what has changed."""
     old = {service.key: service for service in before}
     new = {service.key: service for service in after}
+    changed = [key for key in new.keys() & old.keys() if new[key] != old[key]]
     return ServiceChanges(
-        added=tuple(sorted(str(key) for key in new.keys() - old.keys())),
-        changed=tuple(sorted(str(key) for key in new.keys() & old.keys() if new[key] != old[key])),
-        removed=tuple(sorted(str(key) for key in old.keys() - new.keys())),
+        added=_sort(new.keys() - old.keys()),
+        changed=_sort(changed),
+        removed=_sort(old.keys() - new.keys()),
+        moved=_sort(key for key in changed if new[key].port != old[key].port),
     )
+
+
+def _sort(keys: Iterable[ServiceKey]) -> tuple[str, ...]:
+    return tuple(sorted(map(str, keys)))
 
 
 def merge_services(before: Collection[Service], after: Sequence[Service]) -> Sequence[Service]:

@@ -1,0 +1,38 @@
+"""HTTPS services: each has a hostname, to which clients connect on the edges' own port."""
+
+from towonel.agent.core.service_items import Item, parse_array, read_origin, show
+from towonel.agent.core.services import ProxyProtocol, Service
+from towonel.wire.names import Hostname, ServiceKey, ServiceKind, parse_hostname
+
+EXAMPLE = '{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}'
+_ORIGIN = "127.0.0.1:4443"
+_FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol")
+
+
+def parse_https_services(text: str) -> tuple[Service, ...]:
+    """Read the JSON array of HTTPS services.
+
+    Raises:
+        ValueError: its text has a line for each mistake, with the service, the field and the fix.
+    """
+    return parse_array(text, _FIELDS, EXAMPLE, _parse)
+
+
+def _parse(item: Item) -> Service | None:
+    hostname = item.read("hostname", _parse_name)
+    origin = read_origin(item, _ORIGIN, ProxyProtocol.V2)
+    item.read("tls_mode", _check_tls_mode, "passthrough")
+    if hostname is None or origin is None or item.problems:
+        return None
+    return Service(ServiceKey(ServiceKind.HTTPS, hostname), origin)
+
+
+def _parse_name(value: object) -> Hostname:
+    if not isinstance(value, str):
+        raise ValueError("is missing; give the public name, as in app.example.eu")  # noqa: TRY004 a mistake of a setting
+    return parse_hostname(value)
+
+
+def _check_tls_mode(value: object) -> None:
+    if value not in ("passthrough", {"mode": "passthrough"}):  # the original's form too
+        raise ValueError(f"must be passthrough, the only mode there is so far, not {show(value)}")

@@ -1,0 +1,91 @@
+"""Flags that name services: a short form for people of what the variables take as JSON.
+
+--hostname app.example.eu --to 8443      an HTTPS service, from port 8443 of this machine
+--tcp 2222:forgejo:22                    a TCP service, from port 22 of forgejo, with the public port 2222
+--tcp ssh=auto:22                        one from this machine, with a name, and a port that the hub chooses
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from towonel.agent.core.https_services import parse_https_services
+from towonel.agent.core.service_items import parse_origin, shorten
+from towonel.agent.core.tcp_services import parse_tcp_services
+from towonel.api.services import AUTO
+from towonel.wire.addresses import is_port
+
+TO_FORM: Final = "PORT or HOST:PORT, as in 8443, web:443 or [fd00::7]:443"
+TCP_FORM: Final = "[NAME=]PUBLIC_PORT:[HOST:]PORT, as in 2222:22, 2222:forgejo:22 or ssh=auto:22"
+_HOST: Final = "127.0.0.1"
+
+
+def write_https(
+    hostnames: Sequence[str], targets: Sequence[str], proxy_protocol: str | None
+) -> str:
+    """Return the HTTPS services of pairs of --hostname and --to, as JSON; nothing where there are none.
+
+    Raises:
+        ValueError: its text has a line for each mistake, with the flag and the fix.
+    """
+    if len(hostnames) != len(targets):
+        counts = f"there are {len(hostnames)} of the one and {len(targets)} of the other"
+        raise ValueError(f"--hostname: each goes with a --to, and {counts}")
+    if proxy_protocol is not None and not hostnames:
+        raise ValueError("--proxy-protocol: it is for services of --hostname, and there is none")
+    proxy = {} if proxy_protocol is None else {"proxy_protocol": proxy_protocol}
+    services: list[Mapping[str, object]] = []
+    problems: list[str] = []
+    for hostname, target in zip(hostnames, targets, strict=True):
+        origin = _find_origin(target)
+        if origin is None:
+            problems.append(f"--to {shorten(target)}: must be {TO_FORM}")
+        services.append({"hostname": hostname, "origin": origin, **proxy})
+    return _write(services, problems, "--hostname", parse_https_services)
+
+
+def write_tcp(flags: Sequence[str]) -> str:
+    """Return the TCP services of --tcp as JSON; nothing where there are none.
+
+    Raises:
+        ValueError: its text has a line for each mistake, with the flag and the fix.
+    """
+    services: list[Mapping[str, object]] = []
+    problems: list[str] = []
+    for flag in flags:
+        name, _, rest = flag.rpartition("=")
+        port, _, target = rest.partition(":")
+        origin = _find_origin(target)
+        if origin is None or not (port == AUTO or is_port(port)):
+            problems.append(f"--tcp {shorten(flag)}: must be {TCP_FORM}")
+            continue
+        listen_port = AUTO if port == AUTO else int(port)
+        service = {"name": name or f"tcp-{port}", "origin": origin, "listen_port": listen_port}
+        services.append(service)
+    return _write(services, problems, "--tcp", parse_tcp_services)
+
+
+def _find_origin(target: str) -> str | None:
+    origin = target if ":" in target else f"{_HOST}:{target}"
+    try:
+        parse_origin(origin, "")
+    except ValueError:
+        return None
+    return origin
+
+
+def _write(
+    services: Sequence[Mapping[str, object]],
+    problems: list[str],
+    flag: str,
+    parse: Callable[[str], object],
+) -> str:
+    text = json.dumps(services, ensure_ascii=False) if services else ""
+    if text and not problems:
+        try:
+            parse(text)
+        except ValueError as error:
+            problems += [f"{flag}: {line}" for line in str(error).split("\n")]
+    if problems:
+        raise ValueError("\n".join(problems))
+    return text
