@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from towonel.agent.configuration.settings_watch import ReadSettings, watch_settings
 from towonel.agent.core.services import Service, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
@@ -18,10 +19,9 @@ from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
-from towonel.agent.publisher import Publisher
+from towonel.agent.publishing.publisher import Publisher
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings, LaneMode
-from towonel.agent.settings_watch import ReadSettings, watch_settings
 from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
@@ -75,7 +75,7 @@ class Agent:
         self.resolver = Resolver()
         origin_log = OriginLog()
         self.lanes = Lanes(
-            settings.services,
+            settings.all_services,
             _to_start(settings),
             self.resolver,
             LaneMetrics(self.metrics),
@@ -86,7 +86,7 @@ class Agent:
             start_process=start_worker or self.modules.exec_worker("towonel.agent.worker"),
         )
         self.origins = Origins(
-            tabulate_origins(settings.services),
+            tabulate_origins(settings.all_services),
             OriginDialer(self.resolver, settings.origin_timeout_secs),
             self.metrics,
             origin_log,
@@ -216,7 +216,7 @@ def _make_links(agent: Agent, tasks: asyncio.TaskGroup, timing: Timing) -> Links
     return Links(
         tasks,
         agent.identity.agent,
-        tuple(service.key for service in settings.services),
+        tuple(service.key for service in settings.all_services),
         agent.origins,
         agent.lanes,
         agent.resolver,
@@ -234,7 +234,7 @@ def _make_publisher(agent: Agent, hub: HubClient, links: Links) -> Publisher:
         identity.tenant,
         identity.agent.public,
         identity.group,
-        agent.settings.services,
+        agent.settings.all_services,
         partial(serve_services, agent.origins, agent.lanes, links),
         agent.health,
         agent.metrics,

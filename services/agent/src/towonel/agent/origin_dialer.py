@@ -35,7 +35,7 @@ class OriginDialer:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                pipe = OriginPipe(await self._connect(origin))
+                pipe = OriginPipe(await self._connect(origin), origin.idle_timeout_s)
                 if origin.proxy_protocol is ProxyProtocol.V2:
                     await _send_proxy_header(pipe, preamble)
                 return pipe

@@ -17,11 +17,14 @@ class OriginPipe(SocketPipe):
 
     Args:
         sock: connected.
+        idle_s: for which nothing may pass; 0 is for ever.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, idle_s: float = 0) -> None:
         super().__init__(sock, broken=Code.ORIGIN_RESET, bound_buffer=bound_receive_buffer)
-        self._opened_at_s = asyncio.get_running_loop().time()
+        self._opened_at_s = self._active_at_s = asyncio.get_running_loop().time()
+        self._idle_s = idle_s
+        self._carried_bytes = self._seen_bytes = 0  # both ways; of those, at the last look
         self._is_client_done = False
         self._output = OutputWatch()
         self.first_bytes = b""
@@ -39,12 +42,24 @@ class OriginPipe(SocketPipe):
             self.first_bytes = data[:ALERT_BYTES]
         if not data:
             self._note_end()
+        self._carried_bytes += len(data)
         return data
+
+    @override
+    async def write(self, data: bytes) -> None:
+        await super().write(data)
+        self._carried_bytes += len(data)
 
     @override
     async def write_eof(self) -> None:
         self._is_client_done = True
         await super().write_eof()
+
+    def is_idle(self, now_s: float) -> bool:
+        """Return whether nothing has passed for too long, as far as looks from time to time tell."""
+        if self._carried_bytes != self._seen_bytes:
+            self._seen_bytes, self._active_at_s = self._carried_bytes, now_s
+        return 0 < self._idle_s <= now_s - self._active_at_s
 
     def is_unacknowledged(self, now_s: float, limit_s: float) -> bool:
         """Return whether the origin acknowledged nothing for so long, although it should have."""

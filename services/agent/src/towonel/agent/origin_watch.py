@@ -1,6 +1,6 @@
-"""Watch over connections to origins: one whose origin is gone without a word is ended.
+"""Watch over connections to origins: one whose origin is gone without a word is ended, and one that is idle.
 
-Keepalive does that for a connection on which nothing is written; this does for one on which something is.
+Keepalive finds an origin that is gone while nothing is written; this does while something is.
 """
 
 import asyncio
@@ -30,10 +30,12 @@ class OriginWatch:
             self._pipes.discard(pipe)
 
     async def run(self) -> None:
-        """Look for ever; a pipe whose origin is gone fails with ORIGIN_TIMEOUT."""
+        """Look for ever; a pipe whose origin is gone fails with ORIGIN_TIMEOUT, an idle one with CLIENT_TIMEOUT."""
         timing, loop = self._timing, asyncio.get_running_loop()
         while True:
             await asyncio.sleep(timing.check_s)
             async for pipe in with_pauses(self._pipes):
                 if pipe.is_unacknowledged(loop.time(), timing.unacknowledged_s):
                     pipe.abort(Code.ORIGIN_TIMEOUT)
+                elif pipe.is_idle(loop.time()):
+                    pipe.abort(Code.CLIENT_TIMEOUT)

@@ -84,7 +84,7 @@ class Origins:
     async def _serve(self, request: StreamRequest) -> None:
         origin = self._table.find(request.preamble)
         if origin is None:
-            self._refuse(request, Code.NO_SERVICE, "not in TOWONEL_AGENT_SERVICES of this agent")
+            self._refuse(request, Code.NO_SERVICE, "this agent has no such service")
             return
         try:
             pipe = await self._dialer.dial(origin, request.preamble)
@@ -115,7 +115,7 @@ class Origins:
         after_s = pipe.ended_after_s
         if origin.proxy_protocol is ProxyProtocol.NONE or after_s is None:
             return
-        if is_unread(pipe.first_bytes, after_s):
+        if is_unread(preamble.service.kind, pipe.first_bytes, after_s):
             self._metrics.headers_unread.inc()
             self._log.hint(preamble.service, origin)
 

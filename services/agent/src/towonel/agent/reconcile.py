@@ -11,10 +11,13 @@ from random import SystemRandom
 import structlog
 
 from towonel.agent.core.edges import Edge, filter_trusted
+from towonel.agent.core.listener_failures import ListenerFailure
 from towonel.agent.core.refusals import describe_refusal, find_fix
 from towonel.agent.links import Links
-from towonel.agent.publisher import Publisher
+from towonel.agent.publishing.listener_log import ListenerLog
+from towonel.agent.publishing.publisher import Publisher
 from towonel.agent.timing import HubTiming
+from towonel.api.agents import ServiceListener
 from towonel.api.edges import EdgeOut
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey, TenantKey
@@ -66,6 +69,7 @@ class Reconciler:
         self._links = links
         self._allowed_edges = allowed_edges
         self._health = health
+        self._listeners = ListenerLog(health)
         self._timing = timing
         self._grant: bytes | None = None
         self._was_admitted = False
@@ -146,6 +150,7 @@ class Reconciler:
             answer = await self._hub.refresh(self._grant, self._identity.agent, publisher.digest)
             grant, edges = base64url.decode(answer.grant), answer.edges
             publication = answer.publication
+            self._listeners.update(list(map(_to_failure, answer.listeners)), publisher.routes)
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
         self._links.update_edges(filter_trusted(map(_to_edge, edges), self._allowed_edges))
@@ -198,3 +203,7 @@ def _to_edge(edge: EdgeOut) -> Edge:
     except ValueError as error:
         detail = f"the hub names an edge at {edge.addresses!r}: {error}"
         raise ProtocolError(Code.MALFORMED, detail) from None
+
+
+def _to_failure(listener: ServiceListener) -> ListenerFailure:
+    return ListenerFailure(listener.key, listener.edge_id, listener.code, listener.detail)

@@ -101,4 +101,5 @@ def _describe(origins: Iterable[tuple[ServiceKey, Origin]]) -> Iterator[Origins]
 def _facts_of(item: tuple[ServiceKey, Origin]) -> OriginFacts:
     key, origin = item
     proxied = origin.proxy_protocol is ProxyProtocol.V2
-    return name_service(key), proxied, parse_address(origin.host, origin.port) or None
+    addresses = parse_address(origin.host, origin.port) or None
+    return name_service(key), proxied, addresses, origin.idle_timeout_s

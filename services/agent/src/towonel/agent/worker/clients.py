@@ -32,6 +32,7 @@ class WorkerOrigin:
     service: ServiceKey
     proxied: bool
     addresses: OriginAddresses
+    idle_s: float
     waiting: set["ClientDial"] = field(default_factory=set["ClientDial"])
 
 
@@ -84,10 +85,10 @@ class Clients(Owner):
 
     def set_origins(self, facts: tuple[OriginFacts, ...]) -> None:
         """Take origins that are new, or changed; who waits for the address of the one before is refused."""
-        for name, proxied, addresses in facts:
+        for name, proxied, addresses, idle_s in facts:
             key = to_key(name)
             self._refuse_waiting(key)
-            self._origins[key] = WorkerOrigin(key, proxied, OriginAddresses(addresses))
+            self._origins[key] = WorkerOrigin(key, proxied, OriginAddresses(addresses), idle_s)
 
     def remove_origins(self, services: tuple[ServiceName, ...]) -> None:
         """Refuse new clients of services; those whose origin is connected go on."""
@@ -199,7 +200,9 @@ class ClientDial(OriginDial):
     def on_connected(self, sock: SocketType, events: int) -> None:
         origin, opened, lane = self.origin, self._opened, self.lane
         header = encode_proxy_header(opened.preamble) if origin.proxied else b""
-        connection = OriginConnection(sock, lane, self._clients, origin.service, header)
+        connection = OriginConnection(
+            sock, lane, self._clients, origin.service, header, origin.idle_s
+        )
         self.loop.replace(connection.descriptor, connection)
         self._clients.relay(self, connection)
         connection.begin(opened.first)

@@ -22,7 +22,7 @@ from towonel.wire.names import ServiceKey, ServiceKind
 
 type ServiceName = tuple[str, str]  # its kind, and its name
 type Addresses = tuple[SocketAddress, ...]
-type OriginFacts = tuple[ServiceName, bool, Addresses | None]
+type OriginFacts = tuple[ServiceName, bool, Addresses | None, float]
 
 ORIGINS_PER_MESSAGE: Final = 100  # of about 400 bytes each, below the 64 KiB of a message
 
@@ -53,7 +53,8 @@ class Start:
 class Origins:
     """Origins that are new, or changed, and services that have none any more.
 
-    Of each origin: its service, whether PROXY v2 is wanted, and its addresses; None for a name.
+    Of each origin: its service, whether PROXY v2 is wanted, its addresses (None for a name), and for how many
+    seconds a client may send and get nothing, 0 for ever.
     """
 
     kind: ClassVar[str] = "origins"

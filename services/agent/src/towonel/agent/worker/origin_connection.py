@@ -25,6 +25,7 @@ class OriginConnection(Connection):
         clients: told when it has ended.
         service: of the origin.
         header: of PROXY, in front of the client's bytes; empty for an origin that wants none.
+        idle_s: how long the client may send and get nothing; 0 for as long as it likes.
 
     Attributes:
         ended_after_s: how long it lasted where the origin ended it, and not the client.
@@ -42,12 +43,14 @@ class OriginConnection(Connection):
         clients: "Clients",
         service: "ServiceKey",
         header: bytes,
+        idle_s: float,
     ) -> None:
         super().__init__(
             sock,
             lane.loop,
             lane,
             clients,
+            idle_s=idle_s,
             first=FrameType.ACCEPT,
             readable=False,
             tuned=False,
@@ -65,7 +68,9 @@ class OriginConnection(Connection):
     def header_unread(self) -> bool:
         """Whether the origin probably took the PROXY header for something else."""
         after_s = self.ended_after_s
-        return bool(self._header and after_s is not None and is_unread(self._first_bytes, after_s))
+        if not self._header or after_s is None:
+            return False
+        return is_unread(self.service.kind, self._first_bytes, after_s)
 
     def begin(self, first: bytes) -> None:
         """Send the client's first bytes, after the header."""
@@ -84,6 +89,14 @@ class OriginConnection(Connection):
         if code is Code.ORIGIN_RESET:
             self._note_end()
         super().fail(code)
+
+    @override
+    def expire(self) -> None:
+        is_relaying = self.lane is not None and not self.lingering
+        if is_relaying and self.received + self.sent == self._moved:
+            self.fail(Code.CLIENT_TIMEOUT)  # as an edge says it of its own limit
+        else:
+            super().expire()
 
     @override
     def crash(self, error: Exception) -> None:
