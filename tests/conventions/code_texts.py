@@ -104,11 +104,11 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "nothing, unless it is your client: then look at what is between it and the edge.",
     ),
     Code.CLIENT_TIMEOUT: CodeText(
-        "edge, hub",
+        "edge, hub, agent",
         "A client was too slow with its first message or body, acknowledged nothing any more, or was"
         " idle for longer than it may be.",
-        "nothing, unless it is your client: then see `TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS` and"
-        " `TOWONEL_EDGE_IDLE_TIMEOUT_SECS`.",
+        "nothing, unless it is your client: then see `TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS`,"
+        " `TOWONEL_EDGE_IDLE_TIMEOUT_SECS`, and of an agent's TCP service `idle_timeout_secs`.",
     ),
     Code.CLIENT_CLOSED: CodeText(
         "edge",
@@ -205,7 +205,7 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     Code.PORT_CONFLICT: CodeText(
         "hub",
         "Another tenant publishes or has reserved this port, or it must be reserved first.",
-        "Use another port, or reserve it with `towonel port reserve`.",
+        "Use another port, or reserve it with `towonel port reserve`; `auto` takes one that is.",
     ),
     Code.INVALID_REQUEST: CodeText(
         "hub, command line",
@@ -286,13 +286,13 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "agent, edge",
         "The agent does not have the service that a client asked for. From an edge: the service wants"
         " its TLS to end at the edge, which no edge does.",
-        "Compare the `TOWONEL_AGENT_SERVICES` of the agents of the group, or set its `tls_mode` to"
-        " `passthrough`.",
+        "Compare the `TOWONEL_AGENT_SERVICES` and `TOWONEL_AGENT_TCP_SERVICES` of the agents of the group, or set its"
+        " `tls_mode` to `passthrough`.",
     ),
     Code.ORIGIN_REFUSED: CodeText(
         "agent",
         "Nothing listens at the address of the origin.",
-        "Start the origin, or correct `origin` in `TOWONEL_AGENT_SERVICES`.",
+        "Start the origin, or correct `origin` of the service.",
     ),
     Code.ORIGIN_TIMEOUT: CodeText(
         "agent, edge",
@@ -303,7 +303,7 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     Code.ORIGIN_UNREACHABLE: CodeText(
         "agent",
         "The agent's machine has no way to the origin's address, or its name does not exist.",
-        "Correct `origin` in `TOWONEL_AGENT_SERVICES`, or the network or DNS of the agent's machine.",
+        "Correct `origin` of the service, or the network or DNS of the agent's machine.",
     ),
     Code.ORIGIN_RESET: CodeText(
         "agent",
@@ -343,5 +343,15 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "A lane came to an edge, or to a process of one, that does not have its session: that has ended, is not"
         " known there yet, or is another edge's at the same address.",
         "nothing, if it passes. Else give each edge an address of its own.",
+    ),
+    Code.PORT_IN_USE: CodeText(
+        "edge",
+        "Another program of the edge's machine has the port of a TCP service.",
+        "End that program, or publish the service on another port. The edge tries again every 3 s.",
+    ),
+    Code.PORT_UNAVAILABLE: CodeText(
+        "edge",
+        "The edge's system does not give it the port of a TCP service: it takes a privilege, or there are too many.",
+        "Follow the detail: allow the port (CAP_NET_BIND_SERVICE), raise the limit of open files, or add an edge.",
     ),
 }

@@ -23,6 +23,8 @@ FROZEN = {
     "SESSION_LOST": 0x67, "SESSION_SILENT": 0x68, "GOING_AWAY": 0x69, "OVERLOADED": 0x6A,
     "HUB_UNAVAILABLE": 0x6B,
     "WRONG_EDGE": 0x6C,
+    "PORT_IN_USE": 0x6D,
+    "PORT_UNAVAILABLE": 0x6E,
 }  # fmt: skip
 
 

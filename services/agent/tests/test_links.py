@@ -180,7 +180,7 @@ async def test_a_link_that_opens_while_the_agent_drains_takes_no_clients() -> No
         await until(lambda: policy.leaving)
 
         assert policy.leaving == policy.sessions
-        assert links._lanes._sessions == {}
+        assert links._lanes._pools == {}
 
 
 async def test_a_bug_that_one_edge_meets_is_logged_and_ends_neither_agent_nor_other_links() -> None:

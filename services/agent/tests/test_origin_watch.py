@@ -23,9 +23,11 @@ TIMING = OriginTiming(unacknowledged_s=0.5, check_s=0.05)
 
 
 @contextlib.asynccontextmanager
-async def client_of(address: tuple[str, int]) -> AsyncGenerator[tuple[Pipe, Origins]]:
+async def client_of(
+    address: tuple[str, int], idle_s: int = 0
+) -> AsyncGenerator[tuple[Pipe, Origins]]:
     """A client's stream to an origin, over an edge and an agent that watches."""
-    table = tabulate_origins([Service(SERVICE, Origin(*address, ProxyProtocol.NONE))])
+    table = tabulate_origins([Service(SERVICE, Origin(*address, ProxyProtocol.NONE, idle_s))])
     dialer = OriginDialer(Resolver(), timeout_s=5)
     origins = Origins(table, dialer, Metrics(), max_streams=9, timing=TIMING)
     async with (
@@ -37,6 +39,27 @@ async def client_of(address: tuple[str, int]) -> AsyncGenerator[tuple[Pipe, Orig
         watching = tasks.create_task(origins.watch.run())
         yield await session.open(PREAMBLE, b"hello"), origins
         watching.cancel()
+
+
+async def test_a_client_that_sends_and_gets_nothing_for_too_long_is_ended_and_no_other_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with client_of(listener.getsockname(), idle_s=1) as (client, origins):
+            began_s = asyncio.get_running_loop().time()
+            origin, _ = await asyncio.to_thread(listener.accept)
+            with origin:
+                for _ in range(30):  # for longer than the limit
+                    await client.write(b".")
+                    await asyncio.sleep(0.05)
+                quiet_s = asyncio.get_running_loop().time()
+                with pytest.raises(TowonelError) as caught:
+                    await client.read()
+                await origins.in_flight.wait_idle()
+            ended_s = asyncio.get_running_loop().time()
+
+    assert caught.value.code is Code.CLIENT_TIMEOUT
+    assert quiet_s - began_s > 1
+    assert ended_s - quiet_s > 1 - 0.05 - TIMING.check_s
+    assert origins._metrics.stream_errors.labels("client_timeout")._value.get() == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")

@@ -27,6 +27,7 @@ from towonel.wire.errors import Code, TowonelError
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
 
 BESIDE = ServiceKey(ServiceKind.HTTPS, "beside.eu")
+PORT = ServiceKey(ServiceKind.TCP, "ssh")
 
 
 @contextlib.asynccontextmanager
@@ -49,6 +50,7 @@ def origins(
     services = [
         Service(SERVICE, Origin(host, port, proxied)),
         Service(BESIDE, Origin("127.0.0.1", port, proxied)),
+        Service(PORT, Origin(host, port, proxied), port=2222),
     ]
     dialer = OriginDialer(resolver or Resolver(), timeout_s)
     table = tabulate_origins(services)
@@ -131,9 +133,10 @@ async def test_a_server_that_speaks_first_gets_the_header_at_once() -> None:
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, agent(origins(port, ProxyProtocol.V2)) as session, asyncio.timeout(20):
-        pipe = await session.open(PREAMBLE, b"")
-        assert await pipe.read() == b"welcome"
-        await pipe.close()
+        for service in (SERVICE, PORT):
+            pipe = await session.open(copy.replace(PREAMBLE, service=service, authority=None), b"")
+            assert await pipe.read() == b"welcome"
+            await pipe.close()
 
 
 async def refusal(session: Session, service: ServiceKey = SERVICE) -> Code:
@@ -149,7 +152,7 @@ async def test_a_service_that_is_not_in_the_environment_is_refused() -> None:
             code = await refusal(session, other)
 
     assert code is Code.NO_SERVICE
-    assert lines[-1]["detail"] == "not in TOWONEL_AGENT_SERVICES of this agent"
+    assert lines[-1]["detail"] == "this agent has no such service"
 
 
 async def test_an_origin_that_is_down_is_reported_by_its_code() -> None:

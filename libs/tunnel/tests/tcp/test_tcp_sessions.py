@@ -43,7 +43,7 @@ async def test_an_agent_is_admitted_and_told_of_lanes(edge: TcpEdge) -> None:
     async with edge.dial() as link:
         (session,) = edge.edge.policy.sessions
         session.channel.request(LanesRequested(7))
-        await until(lambda: link.lanes_wanted == 7)
+        await until(lambda: link.lanes_wanted == {link.session_id: 7})
 
         assert link.is_by_tcp
         assert link.lane_secret == session.lane_secret

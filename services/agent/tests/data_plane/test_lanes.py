@@ -29,7 +29,9 @@ from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.core.events import LanesRequested
 from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
+from towonel.wire import clienthello, lane_admission
 from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.lane_admission import tls_pool_id
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,6 +107,28 @@ async def ended(lane: LanePeer) -> bool:
     """Wait for the end of a lane."""
     with lane.sock:
         return await asyncio.to_thread(lane.is_closed)
+
+
+async def test_lanes_inside_tls_are_dialled_once_the_edge_wants_some_for_other_services() -> None:
+    agent = Agent()
+    async with (
+        listening_edge(port=free_port(), has_lanes=True) as edge,
+        linked(agent, edge) as (session, link, server),
+    ):
+        lanes = [await admit(server, session) for _ in range(2)]
+        pool = agent.lanes._pools[tls_pool_id(link.session_id)]
+        assert list(pool.shares.shares) == [0]
+        session.channel.request(LanesRequested(1, inside_tls=True))
+        sock, _ = await asyncio.to_thread(server.accept)
+        with sock:
+            sock.settimeout(20)
+            hello = await asyncio.to_thread(sock.recv, 16384)
+
+        found = clienthello.read(hello)
+        assert isinstance(found, clienthello.ClientHello)
+        assert found.protocols == (lane_admission.ALPN,)
+        for lane in lanes:
+            lane.sock.close()
 
 
 async def test_lanes_are_dialled_where_the_link_goes_as_many_as_the_edge_wants() -> None:

@@ -57,16 +57,16 @@ async def test_a_name_that_does_not_resolve_is_told_and_asked_for_again() -> Non
 
 def test_workers_are_told_of_origins_that_change_and_of_no_others() -> None:
     told, other = list[Down](), ServiceKey(SERVICE.kind, "other.eu")
-    same, moved = (Origin("127.0.0.1", port, ProxyProtocol.NONE) for port in (1, 2))
+    same, moved = (Origin("127.0.0.1", port, ProxyProtocol.NONE, 300 * port) for port in (1, 2))
     feed = OriginFeed([Service(SERVICE, same)], Resolver(), OriginLog(), told.append)
     feed.change([Service(SERVICE, same), Service(other, same)])
     feed.change([Service(other, moved)])
 
     ones, moved_to = ((("127.0.0.1", port),) for port in (1, 2))
     assert told == [
-        Origins(((name_service(other), False, ones),)),
+        Origins(((name_service(other), False, ones, 300),)),
         Origins(ended=(NAME,)),
-        Origins(((name_service(other), False, moved_to),)),
+        Origins(((name_service(other), False, moved_to, 600),)),
     ]
 
 

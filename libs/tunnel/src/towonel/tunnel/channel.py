@@ -61,7 +61,7 @@ class ChannelHandler(Protocol):
         """The peer, an agent, serves something else; an edge that says so is refused before."""
         raise AssertionError("an agent is told nothing of the kind")
 
-    def on_lanes_wanted(self, count: int) -> None:
+    def on_lanes_wanted(self, count: int, *, inside_tls: bool) -> None:
         """The peer, an edge, wants so many lanes; an agent that says so is refused before."""
         raise AssertionError("an edge is told nothing of the kind")
 
@@ -198,8 +198,8 @@ class Channel(ConnectionHandler):
                 self._handler.on_going_away()
             case ReportServicesChanged(before):
                 self._handler.on_services_changed(before)
-            case ReportLanesWanted(count):
-                self._handler.on_lanes_wanted(count)
+            case ReportLanesWanted(count, inside_tls):
+                self._handler.on_lanes_wanted(count, inside_tls=inside_tls)
             case ReportEnded(reason):
                 self._handler.on_ended(reason)
             case _:

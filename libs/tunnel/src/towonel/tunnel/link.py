@@ -21,6 +21,7 @@ from towonel.tunnel.tcp.secure_socket import SecurePeer
 from towonel.tunnel.transport import Transport
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code
+from towonel.wire.lane_admission import tls_pool_id
 
 
 class Link(ChannelHandler):
@@ -38,8 +39,9 @@ class Link(ChannelHandler):
         is_by_tcp: whether it goes over TCP, and carries no streams.
         session_id: the edge's name for this session; empty before its Welcome.
         lane_secret: proves lanes to be of this session; None where the edge has none.
-        lanes_wanted: how many the edge wants; None until it has said so.
-        observe_lanes: called with that number whenever it changes.
+        lanes_wanted: how many the edge wants, by the id of the session or of its pool (`tls_pool_id`), where it
+            has said so.
+        observe_lanes: called with such an id and number whenever it changes.
         end_code: the code with which it ended; None until then.
     """
 
@@ -68,8 +70,8 @@ class Link(ChannelHandler):
         self._going_away = asyncio.Event()
         self.session_id = b""
         self.lane_secret: bytes | None = None
-        self.lanes_wanted: int | None = None
-        self.observe_lanes: Callable[[int], None] = _ignore_lanes
+        self.lanes_wanted: dict[bytes, int] = {}
+        self.observe_lanes: Callable[[bytes, int], None] = _ignore_lanes
 
     @contextlib.contextmanager
     def connect(self, peer: Address, by_tcp: SecurePeer | None = None) -> Generator[None]:
@@ -146,9 +148,10 @@ class Link(ChannelHandler):
         self._going_away.set()
 
     @override
-    def on_lanes_wanted(self, count: int) -> None:
-        self.lanes_wanted = count
-        self.observe_lanes(count)
+    def on_lanes_wanted(self, count: int, *, inside_tls: bool) -> None:
+        pool_id = tls_pool_id(self.session_id) if inside_tls else self.session_id
+        self.lanes_wanted[pool_id] = count
+        self.observe_lanes(pool_id, count)
 
     @override
     def on_ended(self, reason: CloseReason) -> None:
@@ -201,5 +204,5 @@ class Link(ChannelHandler):
         return self.channel
 
 
-def _ignore_lanes(_count: int) -> None:
+def _ignore_lanes(_pool_id: bytes, _count: int) -> None:
     """Dial none."""

@@ -84,6 +84,8 @@ class Code(IntEnum):
     OVERLOADED = 0x6A
     HUB_UNAVAILABLE = 0x6B
     WRONG_EDGE = 0x6C
+    PORT_IN_USE = 0x6D
+    PORT_UNAVAILABLE = 0x6E
 
     @property
     def word(self) -> str:

@@ -25,7 +25,7 @@ ANSWER_BYTES: Final = _ANSWER.size
 
 @dataclass(frozen=True, slots=True)
 class LaneHello:
-    """First message of a lane: the session that it belongs to."""
+    """First message of a lane: the session that it belongs to, or the pool of one as of `tls_pool_id`."""
 
     session_id: bytes
     nonce: bytes
@@ -37,6 +37,15 @@ class LaneAnswer:
 
     nonce: bytes
     mac: bytes
+
+
+def tls_pool_id(session_id: bytes) -> bytes:
+    """Return the id under which a session's lanes inside TLS are admitted that carry services other than https.
+
+    They are a pool of their own beside the session's other lanes, of any kind. Its id is that of the session with
+    the last bit inverted: that of the pool leads back to the session.
+    """
+    return session_id[:-1] + bytes([session_id[-1] ^ 1])
 
 
 def encode_hello(hello: LaneHello) -> bytes:

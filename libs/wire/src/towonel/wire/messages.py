@@ -105,6 +105,14 @@ class LanesWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsLanesWanted:
+    """Edge to agent: the same of the lanes inside TLS that are a pool of their own (`tls_pool_id`)."""
+
+    type: ClassVar[int] = 10
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServicesChanged:
     """Agent to edge: what it serves from now on, in place of what it said before."""
 
@@ -121,6 +129,7 @@ type Message = (
     | GoAway
     | Renew
     | LanesWanted
+    | TlsLanesWanted
     | ServicesChanged
 )
 
@@ -262,6 +271,7 @@ _READERS: Mapping[int, Callable[[Fields], Message]] = {
     GoAway.type: lambda _: GoAway(),
     Renew.type: lambda fields: Renew(fields.octets("grant", at_most=MAX_GRANT_BYTES)),
     LanesWanted.type: lambda fields: LanesWanted(fields.uint("count")),
+    TlsLanesWanted.type: lambda fields: TlsLanesWanted(fields.uint("count")),
     ServicesChanged.type: lambda fields: ServicesChanged(_read_services(fields)),
 }
 _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
@@ -273,5 +283,6 @@ _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     GoAway: lambda _: {},
     Renew: lambda m: {"grant": m.grant},
     LanesWanted: lambda m: {"count": m.count},
+    TlsLanesWanted: lambda m: {"count": m.count},
     ServicesChanged: lambda m: {"services": _write_services(m.services)},
 }

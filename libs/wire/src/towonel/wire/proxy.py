@@ -106,6 +106,13 @@ def read(data: bytes) -> tuple[ProxyHeader | None, int] | None:
     return _parse(family, data[_FIXED.size : end]), end
 
 
+def count_needed(data: bytes) -> int:
+    """Return how many bytes the header has that `data` begins with, or as many as it takes to know that."""
+    if len(data) < _FIXED.size:
+        return _FIXED.size
+    return _FIXED.size + int.from_bytes(data[_FIXED.size - 2 : _FIXED.size])
+
+
 def _parse(family: int, body: bytes) -> ProxyHeader:
     size, make = (4, _ipv4) if family == _TCP4 else (16, _ipv6)
     addresses = 2 * size + 4

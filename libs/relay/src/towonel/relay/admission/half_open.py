@@ -9,6 +9,7 @@ from towonel.relay.core.lane_pool import MAX_IDLE
 from towonel.relay.loop import BROKEN, Handler, Loop
 from towonel.relay.sessions.edge import LaneSession
 from towonel.relay.sockets import end_on_close
+from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lane_admission
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError
 from towonel.wire.lane_admission import HELLO_BYTES, MAC_BYTES, NONCE_BYTES, LaneAnswer, LaneHello
@@ -130,6 +131,8 @@ class HalfOpenLane(Handler):
             raise Denied(Code.WRONG_EDGE, "the session is not known here")
         if session.spare >= MAX_IDLE + _CROSSING:
             raise Denied(Code.LIMIT_EXCEEDED, f"{session.spare} lanes of the session are idle")
+        if session.tls_only and not isinstance(self.sock, TlsSocket):
+            raise Denied(Code.NOT_TLS, "lanes of this pool are inside TLS")
         _check_staying(session)
         owner, nonce = self._owner, os.urandom(NONCE_BYTES)
         identity = LaneIdentity(

@@ -30,6 +30,7 @@ class LaneSession(WaitingRoom):
     Attributes:
         session_id: of the session.
         rtt_s: may be set whenever a better measure is known.
+        tls_only: whether lanes are admitted inside TLS only; may be set before the first one.
         going_away: whether no use may be opened any more.
         idle: idle lanes, the last used one last; to be read only.
         busy: lanes whose use is not over; to be read only.
@@ -53,6 +54,7 @@ class LaneSession(WaitingRoom):
         self.session_id = session_id
         self.secret = secret
         self.rtt_s = rtt_s
+        self.tls_only = False
         self.going_away = False
         self.idle: list[EdgeLane] = []
         self.busy: set[EdgeLane] = set()

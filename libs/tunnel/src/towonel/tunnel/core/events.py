@@ -55,9 +55,10 @@ class ServicesRequested:
 
 @dataclass(frozen=True, slots=True)
 class LanesRequested:
-    """This end, an edge, wants so many lanes."""
+    """This end, an edge, wants so many lanes, or so many of those that are a pool inside TLS."""
 
     count: int
+    inside_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,10 @@ class ReportServicesChanged:
 
 @dataclass(frozen=True, slots=True)
 class ReportLanesWanted:
-    """The peer, an edge, wants so many lanes."""
+    """The peer, an edge, wants so many lanes, or so many of those that are a pool inside TLS."""
 
     count: int
+    inside_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from towonel.wire.messages import (
     LanesWanted,
     Renew,
     ServicesChanged,
+    TlsLanesWanted,
     Welcome,
 )
 
@@ -82,9 +83,12 @@ class LinkMachine(Machine):
         """Dial other edges; open streams go on."""
         return [ReportGoingAway()]
 
-    def _want_lanes(self, event: MessageReceived[LanesWanted], _now: float) -> list[Command]:
+    def _want_lanes(
+        self, event: MessageReceived[LanesWanted] | MessageReceived[TlsLanesWanted], _now: float
+    ) -> list[Command]:
         """Keep as many lanes, of which the agent bounds those that are idle."""
-        return [ReportLanesWanted(min(event.message.count, MAX_LANES))]
+        inside_tls = isinstance(event.message, TlsLanesWanted)
+        return [ReportLanesWanted(min(event.message.count, MAX_LANES), inside_tls)]
 
     def _give_up(self, _event: TimedOut, _now: float) -> list[Command]:
         """Close with `normal`: for the agent this is `session_lost`."""
@@ -101,6 +105,7 @@ class LinkMachine(Machine):
         (State.AUTHENTICATING, TimedOut): Transition(_give_up, State.CLOSED),
         (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.OPEN, LanesWanted): Transition(_want_lanes, State.OPEN),
+        (State.OPEN, TlsLanesWanted): Transition(_want_lanes, State.OPEN),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.OPEN),
         (State.OPEN, RenewRequested): Transition(_renew, State.OPEN),
         (State.OPEN, ServicesRequested): Transition(_change_services, State.OPEN),

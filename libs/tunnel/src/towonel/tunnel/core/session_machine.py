@@ -20,7 +20,15 @@ from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import Machine, State, Table, Transition
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.wire.errors import Code, Denied, ProtocolError
-from towonel.wire.messages import GoAway, Hello, LanesWanted, Renew, ServicesChanged, Welcome
+from towonel.wire.messages import (
+    GoAway,
+    Hello,
+    LanesWanted,
+    Renew,
+    ServicesChanged,
+    TlsLanesWanted,
+    Welcome,
+)
 from towonel.wire.names import ServiceKey
 
 
@@ -124,8 +132,9 @@ class SessionMachine(Machine):
         return [Send(GoAway())]
 
     def _want_lanes(self, event: LanesRequested, _now: float) -> list[Command]:
-        """Send `LanesWanted`."""
-        return [Send(LanesWanted(event.count))]
+        """Send `LanesWanted` or `TlsLanesWanted`."""
+        wanted = TlsLanesWanted if event.inside_tls else LanesWanted
+        return [Send(wanted(event.count))]
 
     def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
         """Open no more streams."""

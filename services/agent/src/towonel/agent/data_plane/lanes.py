@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Generator, Sequence
 from copy import replace
-from dataclasses import dataclass
 from random import SystemRandom
 from typing import Final
 
@@ -20,6 +19,12 @@ from towonel.agent.core.services import Service
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
 from towonel.agent.data_plane.origin_feed import OriginFeed
+from towonel.agent.data_plane.pools import (
+    Pool,
+    describe_failures,
+    describe_pool,
+    make_pools,
+)
 from towonel.agent.data_plane.worker_link import WorkerLink
 from towonel.agent.origin_log import OriginLog
 from towonel.agent.worker.messages import (
@@ -35,14 +40,12 @@ from towonel.agent.worker.messages import (
     Ready,
     Refused,
     Resolve,
-    Session,
     SessionEnded,
     SessionGoingAway,
     SessionLanes,
     Start,
 )
 from towonel.relay.core.lane_kinds import LaneKind
-from towonel.relay.core.lane_pool import LEAST_IDLE
 from towonel.relay.supervisor import Start as StartProcess
 from towonel.relay.supervisor import supervise
 from towonel.relay.worker_monitor import WorkerMonitor
@@ -53,15 +56,6 @@ from towonel.wire.errors import Code, ProtocolError
 
 _CHECK: Final = "lanes"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldSession:
-    """Session that lanes are held of; those inside TLS ask for `server_name`."""
-
-    link: Link
-    server_name: str
-    shares: LaneShares
 
 
 class Lanes:
@@ -104,7 +98,7 @@ class Lanes:
         self._clients = clients
         self._kinds = tuple(kinds)
         self._start_process = start_process
-        self._sessions: dict[bytes, _HeldSession] = {}
+        self._pools: dict[bytes, Pool] = {}
         self.links = [WorkerLink(self, number) for number in range(start.workers)]
         self._tasks: asyncio.TaskGroup | None = None
         self._wanted = asyncio.Event()
@@ -132,27 +126,29 @@ class Lanes:
         if not self._kinds or link.lane_secret is None or self._draining:
             yield
             return
-        session_id = link.session_id
-        if session_id in self._sessions:
+        pools = make_pools(link, server_name, self._kinds, len(self.links))
+        if self._pools.keys() & pools:
             raise ProtocolError(Code.UNEXPECTED_MESSAGE, "the edge names two sessions alike")
-        session = _HeldSession(link, server_name, self._share_out(link))
-        self._sessions[session_id] = session
-        link.observe_lanes = lambda count: self._change(session_id, lambda each: each.want(count))
-        for worker in self.links:
-            self._tell_session(worker, session)
+        self._pools |= pools
+        link.observe_lanes = self._want
+        for pool in pools.values():
+            for worker in self.links:
+                self._tell_pool(worker, pool)
         self._wanted.set()
         try:
             yield
         finally:
-            del self._sessions[session_id]
-            self._metrics.forget_session(session_id)
+            for pool_id in pools:
+                del self._pools[pool_id]
+                self._metrics.forget_session(pool_id)
+                self._tell(SessionEnded(pool_id, find_cut(link.end_code)))
             self._show_failures()
-            self._tell(SessionEnded(session_id, find_cut(link.end_code)))
 
     def go_away(self, link: Link) -> None:
         """Dial no more lanes beside a link whose edge takes no new clients."""
-        if link.session_id in self._sessions:
-            self._tell(SessionGoingAway(link.session_id))
+        for pool in self._pools.values():
+            if pool.link is link:
+                self._tell(SessionGoingAway(pool.id))
 
     async def run(self) -> None:
         """Keep the workers running, once they are wanted."""
@@ -183,8 +179,8 @@ class Lanes:
         if self._draining:
             link.tell(Drain())
             return
-        for session in self._sessions.values():
-            self._tell_session(link, session)
+        for pool in self._pools.values():
+            self._tell_pool(link, pool)
 
     def act(self, worker: int, message: Message) -> None:
         """Act on what a worker says."""
@@ -193,10 +189,10 @@ class Lanes:
                 self._metrics.count(worker, message)
             case SessionLanes():
                 self._count_lanes(worker, message)
-            case LanesFailed(session_id, code):
-                self._change(session_id, lambda each: each.note_failure(worker, Code(code)))
-            case LanesWorking(session_id):
-                self._change(session_id, lambda each: each.note_working(worker))
+            case LanesFailed(pool_id, code):
+                self._change(pool_id, lambda each: each.note_failure(worker, Code(code)))
+            case LanesWorking(pool_id):
+                self._change(pool_id, lambda each: each.note_working(worker))
             case _:
                 self._act_on_origins(message)
 
@@ -207,11 +203,11 @@ class Lanes:
         log.error("worker.lost", reason=reason, clients=before - self.active)
         self._metrics.lose_worker(worker)
         self._monitor.note_end(worker, reason)
-        for session_id in self._sessions:
-            self._change(session_id, lambda each: each.forget(worker))
+        for pool_id in self._pools:
+            self._change(pool_id, lambda each: each.forget(worker))
 
     def _count_lanes(self, worker: int, lanes: SessionLanes) -> None:
-        if lanes.id in self._sessions:
+        if lanes.id in self._pools:
             self._metrics.set_session(worker, lanes)
             self._change(lanes.id, lambda each: each.note_in_use(worker, lanes.in_use))
 
@@ -236,65 +232,32 @@ class Lanes:
         for link in self.links:
             link.tell(message)
 
-    def _tell_session(self, worker: WorkerLink, session: _HeldSession) -> None:
-        link, edge = session.link, session.link.edge
-        assert link.lane_secret is not None, "it has lanes"
-        host, port = _host_and_port(link)
-        worker.tell(
-            Session(
-                link.session_id,
-                link.lane_secret,
-                edge.edge_id,
-                edge.certificate_sha256,
-                host,
-                port,
-                session.server_name,
-                tuple(map(str, self._kinds)),
-                session.shares.shares[worker.number],
-            )
-        )
-        if not link.is_serving:
-            worker.tell(SessionGoingAway(link.session_id))
+    def _tell_pool(self, worker: WorkerLink, pool: Pool) -> None:
+        worker.tell(describe_pool(pool, worker.number))
+        if not pool.link.is_serving:
+            worker.tell(SessionGoingAway(pool.id))
 
-    def _share_out(self, link: Link) -> LaneShares:
-        """Share a session's lanes out; of few lanes, those of different sessions go to different workers."""
-        workers, wanted = len(self.links), link.lanes_wanted
-        first = int.from_bytes(link.session_id) % workers
-        return LaneShares(workers, first, LEAST_IDLE if wanted is None else wanted)
+    def _want(self, pool_id: bytes, count: int) -> None:
+        self._change(pool_id, lambda each: each.want(count))
 
-    def _change(self, session_id: bytes, change: Callable[[LaneShares], list[int]]) -> None:
-        """Change the shares of a session, and tell the workers that have another one."""
-        session = self._sessions.get(session_id)
-        if session is None:
+    def _change(self, pool_id: bytes, change: Callable[[LaneShares], list[int]]) -> None:
+        """Change the shares of a pool, and tell the workers that have another one."""
+        pool = self._pools.get(pool_id)
+        if pool is None:
             return
-        shares, failure = session.shares, session.shares.failure
+        shares, failure = pool.shares, pool.shares.failure
         for worker in change(shares):
-            self.links[worker].tell(LanesWanted(session_id, shares.shares[worker]))
+            self.links[worker].tell(LanesWanted(pool_id, shares.shares[worker]))
         if shares.failure is not failure:
-            self._note_failure(session)
+            self._note_failure(pool)
 
-    def _note_failure(self, session: _HeldSession) -> None:
-        """Note whether the edge of a session takes lanes; the clients of one that does not go by stream."""
-        code, link = session.shares.failure, session.link
+    def _note_failure(self, pool: Pool) -> None:
+        """Note whether the edge of a pool takes lanes; the clients of one that does not go by stream."""
+        code, link = pool.shares.failure, pool.link
         if code is not None:
             edge_id = link.edge.edge_id.hex()
             log.warning("lanes.failed", edge_id=edge_id, peer=link.peer, code=code.word)
         self._show_failures()
 
     def _show_failures(self) -> None:
-        found = [session.shares.failure for session in self._sessions.values()]
-        failed = [code.word for code in found if code is not None]
-        codes = ", ".join(sorted(set(failed)))
-        reason = (
-            f"{len(failed)} of {len(found)} edges take no lanes ({codes}): streams carry clients"
-        )
-        self._health.set_degraded(_CHECK, reason=reason if failed else None)
-
-
-def _host_and_port(link: Link) -> tuple[str, int]:
-    """Return where the link goes, with the zone of an address that has one."""
-    match link.address:
-        case (host, port, _, zone) if zone:
-            return f"{host}%{zone}", port
-        case (host, port, *_):
-            return host, port
+        self._health.set_degraded(_CHECK, reason=describe_failures(self._pools.values()))
