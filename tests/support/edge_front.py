@@ -113,7 +113,7 @@ class Front:
         door = self._doors.enter_context(bind_socket("127.0.0.1", 0))
         door.listen()
         loop = asyncio.get_running_loop()
-        loop.add_reader(door, lambda: self.plane.links[worker].accept([door.accept()[0]]))
+        loop.add_reader(door, lambda: self.plane.links[worker].accept([door.accept()[0]], None))
         self._doors.callback(loop.remove_reader, door)
         return int(door.getsockname()[1])
 
@@ -182,4 +182,5 @@ def _make_plane(
     return DataPlane(
         *(table, sessions, streams, relays, metrics, traffic, refusals, access_log),
         health or Health(),
+        "127.0.0.1",
     )

@@ -5,7 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 from types import SimpleNamespace
@@ -34,6 +34,7 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.service_index import ServiceIndex
 from towonel.edge.core.session_ways import Lanes
 from towonel.edge.core.traffic import RETENTION_S, Traffic
+from towonel.edge.data_plane.port_listeners import ListenerFailure
 from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys
 from towonel.edge.sessions import Sessions
@@ -66,6 +67,7 @@ class Edge:
     observer: ReportBuilder
     now_s: float = 0.0
     lanes: Lanes = NO_LANES
+    listeners: dict[int, ListenerFailure | None] = field(default_factory=dict)
 
     async def report(self) -> EdgeReport:
         return await self.observer.build()
@@ -85,6 +87,7 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
     observer = ReportBuilder(
         *(sessions, traffic, metrics),
         lambda _: found.lanes,
+        lambda: list(found.listeners.items()),
         clock=lambda: found.now_s,
         engine="compiled",
     )

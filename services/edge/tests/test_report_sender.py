@@ -88,7 +88,7 @@ def refused(status: int, code: str, retry_after: str = "") -> Answer:
 def builder_of(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilder:
     sessions = Sessions(RouteTable(), Balancer(), metrics)
     return ReportBuilder(
-        *(sessions, traffic or Traffic(), metrics, lambda _: Lanes(0, 0, 0)),
+        *(sessions, traffic or Traffic(), metrics, lambda _: Lanes(0, 0, 0), tuple),
         clock=lambda: 0.0,
         engine="python",
     )

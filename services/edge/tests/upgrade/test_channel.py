@@ -15,6 +15,8 @@ from towonel.edge.upgrade.predecessor import Predecessor, find_predecessor
 from towonel.edge.upgrade.successor import Successors
 from towonel.tunnel.listener import Listener, listen
 
+MANY = range(2000, 2040)  # more than a message takes
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -39,11 +41,20 @@ def clients() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
+def ports() -> range:
+    """Ports of TCP services."""
+    return range(0)
+
+
+@pytest.fixture
 async def successors(
-    folder: Path, agents: Listener, clients: socket.socket
+    folder: Path, agents: Listener, clients: socket.socket, ports: range
 ) -> AsyncIterator[Successors]:
     found = Successors(
-        folder, agents, lambda: [agents.endpoint.duplicate(), os.dup(clients.fileno())]
+        folder,
+        agents,
+        lambda: [agents.endpoint.duplicate(), os.dup(clients.fileno())],
+        lambda: {port: os.dup(clients.fileno()) for port in ports},
     )
     yield found
     found.close()
@@ -55,7 +66,8 @@ async def predecessor(folder: Path) -> Predecessor:
     return found
 
 
-async def test_a_successor_gets_the_sockets_of_sessions_and_clients(
+@pytest.mark.parametrize("ports", [MANY])
+async def test_a_successor_gets_the_sockets_of_sessions_clients_and_services(
     folder: Path, successors: Successors, agents: Listener, clients: socket.socket
 ) -> None:
     found = await predecessor(folder)
@@ -63,6 +75,11 @@ async def test_a_successor_gets_the_sockets_of_sessions_and_clients(
         assert found.clients.getsockname() == clients.getsockname()
         assert found.sessions.getsockname()[1] == agents.endpoint.port
         assert found.lanes == []
+        await until(lambda: len(found._ports) == len(MANY))
+        taken = found.take_ports()
+        assert {sock.getsockname() for sock in taken.values()} == {clients.getsockname()}
+        for sock in taken.values():
+            sock.close()
         assert not successors.is_ready.is_set()
     found.close()
 

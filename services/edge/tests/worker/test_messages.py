@@ -4,13 +4,13 @@ import pytest
 from support.edge_front import START
 
 from towonel.edge.worker.codec import decode, encode
+from towonel.edge.worker.counters import Counters
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientHandedOver,
     ClientMoved,
     ClientsEnded,
-    Counters,
     Crashed,
     Drain,
     Draining,
@@ -18,6 +18,7 @@ from towonel.edge.worker.messages import (
     LanesWanted,
     Listen,
     Message,
+    PortClosed,
     Ready,
     Refused,
     RouteIndex,
@@ -37,7 +38,8 @@ from towonel.wire.errors import Code, ProtocolError
 SOURCE, DESTINATION, TRACE = ("192.0.2.1", 1), ("192.0.2.2", 443), b"t" * 16
 MESSAGES: list[Message] = [
     START,
-    Listen(lanes_only=True),
+    Listen(port=2222),
+    PortClosed(2222),
     Routes(b"delta"),
     RoutesFrozen(),
     RouteIndex(is_new=True),
@@ -88,7 +90,7 @@ def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
     "message",
     [
         ClientHandedOver(1, SOURCE, DESTINATION, "app.example.eu", b"hello", (TRACE, 1.0, 2.0)),
-        ClientMoved(1, SOURCE, DESTINATION, b"hello", (TRACE, 1.0)),
+        ClientMoved(1, SOURCE, DESTINATION, b"hello", 2222, (TRACE, 1.0)),
         ClientMoved(1, SOURCE, DESTINATION, b"hello"),
         SessionOffered(SOURCE, b"hello"),
     ],

@@ -12,6 +12,7 @@ from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
 from towonel.wire.ids import TenantId
+from towonel.wire.lane_admission import tls_pool_id
 from towonel.wire.names import ServiceKey, ServiceKind
 
 
@@ -19,7 +20,7 @@ from towonel.wire.names import ServiceKey, ServiceKind
 def sessions() -> Iterator[WorkerSessions]:
     loop = Loop()
     edge = EdgeEnd(loop, Memory(PipePool(0)))
-    yield WorkerSessions(edge.lanes, Balancer(), 1)
+    yield WorkerSessions(edge.lanes, Balancer(), 1, 64)
     edge.acceptor.close()
     loop.close()
 
@@ -62,3 +63,41 @@ def test_services_are_added_and_removed_one_by_one_while_clients_come(
 def serving(sessions: WorkerSessions, hostname: str) -> list[bytes]:
     found = sessions.find(TenantId(b"a" * 32), ServiceKey(ServiceKind.HTTPS, hostname))
     return [session.session_id for session in found]
+
+
+def test_services_other_than_https_have_a_pool_of_their_own_from_the_first_on(
+    sessions: WorkerSessions,
+) -> None:
+    add(sessions, 1, b"a", b"k" * 32)
+    session_id = bytes([1]) * 16
+    pool_id = tls_pool_id(session_id)
+    sessions.add_services(session_id, ["https:a.eu"])
+    assert sessions.get(pool_id) is None
+    sessions.add_services(session_id, ["tcp:ssh", "tcp:sql"])
+    pool, ssh = sessions.get(pool_id), ServiceKey(ServiceKind.TCP, "ssh")
+    tenant = TenantId(b"a" * 32)
+
+    assert pool is not None
+    assert pool.lanes is not None
+    assert pool.lanes.tls_only
+    assert list(sessions.find(tenant, ssh)) == [pool]
+    assert serving(sessions, "a.eu") == [session_id]
+    assert sessions.places(tenant, ssh) == {None: 1, ssh: 1}
+    sessions.remove_services(session_id, ["tcp:ssh"])
+    assert list(sessions.find(tenant, ssh)) == []
+    sessions.go_away(session_id)
+    assert pool.going_away
+    sessions.end(session_id, cut=None)
+    assert sessions.get(pool_id) is None
+    assert list(sessions.find(tenant, ServiceKey(ServiceKind.TCP, "sql"))) == []
+
+
+def test_a_pool_of_a_session_that_goes_away_takes_no_clients(sessions: WorkerSessions) -> None:
+    add(sessions, 1, b"a", b"k" * 32)
+    session_id = bytes([1]) * 16
+    sessions.go_away(session_id)
+    sessions.add_services(session_id, ["tcp:ssh"])
+    pool = sessions.get(tls_pool_id(session_id))
+
+    assert pool is not None
+    assert pool.going_away

@@ -82,6 +82,7 @@ class Edge:
             traffic,
             self.metrics,
             self.plane.live.count_lanes,
+            self.plane.ports.describe,
             clock=time.monotonic,
             engine="compiled" if self.engine is Engine.COMPILED else "python",
         )
@@ -117,6 +118,7 @@ class Edge:
             self.refusals,
             access_log,
             self.health,
+            self.settings.listen[0],
         )
 
     async def start_admin(self) -> None:
@@ -229,6 +231,7 @@ async def _serve_clients(
             edge.settings.state_folder,
             agents,
             lambda: [agents.endpoint.duplicate(), *map(_duplicate, (*plane.clients, *plane.lanes))],
+            lambda: {port: _duplicate(sock) for port, sock in plane.ports.sockets.items()},
         )
         with contextlib.closing(successors):
             try:
@@ -246,6 +249,7 @@ async def _take_over(
     if predecessor is None:
         return None
     await predecessor.replace(agents, edge.sessions.all)
+    edge.plane.ports.inherited |= predecessor.take_ports()
     edge.reports.is_silent = False
     await edge.start_admin()
     return predecessor.lanes

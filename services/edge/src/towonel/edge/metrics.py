@@ -36,6 +36,11 @@ class Metrics:
         )
         self.routes = gauge("routes", "Routes in the table.")
         self.revision = gauge("route_revision", "Revision of the route table.")
+        self.listeners = gauge(
+            "listeners",
+            "Ports of TCP services: listening, or failed to and tried again.",
+            "state",
+        )
         self.index_failures = counter(
             "route_index_failures", "Failures to make the index of routes that workers share."
         )

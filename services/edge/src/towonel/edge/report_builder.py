@@ -10,17 +10,21 @@ from importlib.metadata import version
 from itertools import islice
 
 from towonel.api.reports import (
+    MAX_LISTENERS,
     MAX_SESSIONS,
     MAX_TENANTS,
     MAX_TEXTS,
     EdgeReport,
+    ListenerReport,
     SessionReport,
     TenantTraffic,
 )
 from towonel.api.traffic import EngineName
 from towonel.edge.core.access_log import Way
+from towonel.edge.core.route_table import name_port
 from towonel.edge.core.session_ways import Lanes, SessionWay, SessionWays
 from towonel.edge.core.traffic import Tally, Traffic
+from towonel.edge.data_plane.port_listeners import ListenerFailure
 from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.sessions import Sessions
 from towonel.tunnel.session import Session
@@ -33,6 +37,9 @@ SESSION_BYTES = 603  # a session without services, at its largest, as JSON
 SESSION_TEXTS = 23  # names of fields and values
 TENANT_BYTES = 208
 TENANT_TEXTS = 6
+MAX_LISTENER_DETAIL_CHARS = 100  # in ASCII: the system's word
+LISTENER_BYTES = 180
+LISTENER_TEXTS = 6
 MAX_SOFTWARE_CHARS = 48
 YIELD_EVERY = 250  # items built before clients get their turn: well below a millisecond
 
@@ -45,6 +52,7 @@ class ReportBuilder:
         traffic: the tenants' traffic; swept with each report.
         metrics: the edge's totals.
         lanes_of: returns the lanes of a session.
+        listeners: returns the ports of TCP services, and why each is not listened on, if so.
         clock: seconds, monotonic.
         engine: that carries the bytes of clients.
 
@@ -58,6 +66,7 @@ class ReportBuilder:
         traffic: Traffic,
         metrics: Metrics,
         lanes_of: Callable[[bytes], Lanes],
+        listeners: Callable[[], Iterable[tuple[int, ListenerFailure | None]]],
         *,
         clock: Callable[[], float],
         engine: EngineName,
@@ -66,6 +75,7 @@ class ReportBuilder:
         self._traffic = traffic
         self._metrics = metrics
         self._lanes_of = lanes_of
+        self._listeners = listeners
         self._ways = SessionWays()
         self.is_silent = False
         self._clock = clock
@@ -85,8 +95,12 @@ class ReportBuilder:
 
     async def _build(self, sessions: list[Session]) -> EdgeReport:
         tenants = await _report_tenants(self._traffic.tenants(MAX_TENANTS))
-        left_bytes = MAX_REPORT_BYTES - TENANT_BYTES * len(tenants)
+        listeners = await self._report_listeners()
+        left_bytes = (
+            MAX_REPORT_BYTES - TENANT_BYTES * len(tenants) - LISTENER_BYTES * len(listeners)
+        )
         left_texts = MAX_TEXTS - EDGE_TEXTS - TENANT_TEXTS * len(tenants)
+        left_texts -= LISTENER_TEXTS * len(listeners)
         reports = await self._report_sessions(sessions[:MAX_SESSIONS], left_bytes, left_texts)
         total = self._traffic.total()
         return EdgeReport(
@@ -103,7 +117,16 @@ class ReportBuilder:
             sessions_active=len(sessions),
             sessions=reports,
             tenants=tenants,
+            listeners=listeners,
         )
+
+    async def _report_listeners(self) -> list[ListenerReport]:
+        reports: list[ListenerReport] = []
+        for port, failure in islice(self._listeners(), MAX_LISTENERS):
+            if len(reports) % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            reports.append(_report_listener(port, failure))
+        return reports
 
     async def _report_sessions(
         self, sessions: list[Session], left_bytes: int, left_texts: int
@@ -179,6 +202,13 @@ def _report_session(session: Session, services: list[str], way: SessionWay) -> S
         way_reason=way.reason,
         lanes=(way.lanes.idle, way.lanes.in_use, way.lanes.wanted),
     )
+
+
+def _report_listener(port: int, failure: ListenerFailure | None) -> ListenerReport:
+    if failure is None:
+        return ListenerReport(key=name_port(port))
+    detail = failure.detail[:MAX_LISTENER_DETAIL_CHARS]
+    return ListenerReport(key=name_port(port), code=failure.code.word, detail=detail)
 
 
 def _report_tenant(tenant_id: TenantId, tally: Tally) -> TenantTraffic:

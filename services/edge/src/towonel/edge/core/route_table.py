@@ -30,13 +30,32 @@ class TableChange:
         return bool(self.changed or self.blocked or self.unblocked)
 
 
+type PublicName = str  # that clients ask for: a hostname, or the key of a port's route, `tcp:2222`
 _HTTPS = f"{ServiceKind.HTTPS}:"
+_TCP = f"{ServiceKind.TCP}:"
 FEW_ROUTES: Final = 1000  # which are changed, encoded or decoded in a millisecond or two
 
 
-def route_keys(name: Hostname) -> tuple[str] | tuple[str, str]:
-    """Return the keys of the routes that decide about a server name, the exact one first."""
-    wildcard = wildcard_of(name)
+def name_port(port: int) -> PublicName:
+    """Return the public name of a TCP port."""
+    return f"{_TCP}{port}"
+
+
+def find_port(key: str) -> int | None:
+    """Return the TCP port of a route's key; None of all others."""
+    return int(key.removeprefix(_TCP)) if key.startswith(_TCP) else None
+
+
+def find_hostname(name: PublicName) -> Hostname | None:
+    """Return a public name that is a hostname; None of a port."""
+    return None if _is_port(name) else Hostname(name)
+
+
+def route_keys(name: PublicName) -> tuple[str] | tuple[str, str]:
+    """Return the keys of the routes that decide about a public name, the exact one first."""
+    if _is_port(name):
+        return (name,)
+    wildcard = wildcard_of(Hostname(name))
     return (_HTTPS + name,) if wildcard is None else (_HTTPS + name, _HTTPS + wildcard)
 
 
@@ -109,14 +128,15 @@ class RouteTable:
             unblocked=tuple(unblocked),
         )
 
-    def lookup(self, name: Hostname) -> Route | None:
-        """Return the route of a server name: the exact one, else that of its wildcard.
+    def lookup(self, name: PublicName) -> Route | None:
+        """Return the route of a port, or of a server name: the exact one, else that of its wildcard.
 
         The wildcard stands for one label: `*.example.eu` serves `a.example.eu` only.
         """
-        route = self.layers.find(_HTTPS + name)
-        if route is None:
-            wildcard = wildcard_of(name)
+        is_port = _is_port(name)
+        route = self.layers.find(name if is_port else _HTTPS + name)
+        if route is None and not is_port:
+            wildcard = wildcard_of(Hostname(name))
             route = None if wildcard is None else self.layers.find(_HTTPS + wildcard)
         # While a tenant is blocked, no other gets its name.
         return None if route is None or route.tenant_id in self.blocked else route
@@ -141,3 +161,7 @@ class RouteTable:
         made.layers, made.revision = self.layers.copy(), self.revision
         made.blocked = self.blocked
         return made
+
+
+def _is_port(name: PublicName) -> bool:
+    return ":" in name  # which no hostname has

@@ -4,10 +4,10 @@ import socket
 from ipaddress import ip_address
 
 from towonel.edge.core.access_log import AccessRecord
+from towonel.edge.core.route_table import find_hostname
 from towonel.edge.streams.clients import HandedOverClient
 from towonel.edge.streams.refusals import ClientRecord
 from towonel.edge.worker.messages import ClientHandedOver, Refused
-from towonel.wire.names import Hostname
 from towonel.wire.proxy import Address
 
 
@@ -19,7 +19,7 @@ def to_client(message: ClientHandedOver, descriptor: int) -> HandedOverClient:
         sock,
         _to_address(message.source),
         _to_address(message.destination),
-        Hostname(message.server_name),
+        message.name,
         message.first,
         None if message.trace is None else _to_access_record(message, *message.trace),
     )
@@ -31,7 +31,7 @@ def _to_access_record(
     record = AccessRecord(trace_id, began_at)
     record.hello_at = hello_at
     host, port = client.source
-    record.peer, record.hostname = (host, port), client.server_name
+    record.peer, record.hostname = (host, port), find_hostname(client.name)
     return record
 
 

@@ -6,12 +6,14 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import replace
 from random import Random
+from typing import Final
 
 import structlog
 
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.index_failures import IndexFailures
+from towonel.edge.data_plane.port_listeners import PortListeners
 from towonel.edge.data_plane.route_feed import RouteFeed
 from towonel.edge.data_plane.session_feed import SessionFeed
 from towonel.edge.data_plane.shared_memory import SharedMemory
@@ -23,7 +25,7 @@ from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.worker.messages import Message, Settled, Start
+from towonel.edge.worker.messages import Listen, Message, PortClosed, Settled, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
 from towonel.relay.worker_monitor import WorkerMonitor
@@ -33,6 +35,8 @@ from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+
+PORT_RETRY_S: Final = 3.0  # until a port is tried again that could not be listened on
 
 type TakeSession = Callable[[socket.socket, tuple[str, int], bytes], None]
 
@@ -50,10 +54,12 @@ class DataPlane:
         refusals: writes lines about refused clients.
         access_log: writes lines about clients that have ended, where that is on.
         health: says whether workers keep ending; while all do, the edge is not ready.
+        host: address where TCP services are listened for.
 
     Attributes:
         take_session: takes connections that begin a session over TCP, with address and first bytes.
         clients, lanes: sockets that listen.
+        ports: listeners of TCP services.
         links: to its workers.
         index_failures: to make or map an index of routes.
         shared: what workers share, once they run.
@@ -76,6 +82,7 @@ class DataPlane:
         refusals: Refusals,
         access_log: AccessLogWriter,
         health: Health,
+        host: str,
     ) -> None:
         self.metrics = metrics
         self.traffic = traffic
@@ -89,6 +96,7 @@ class DataPlane:
         self._relays = relays
         self.index_failures = IndexFailures(metrics)
         self._feed = RouteFeed(table, lambda: self.links, self.index_failures)
+        self.ports = PortListeners(table, host, self._open_port, self._close_port, metrics)
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
         self.clients: list[socket.socket] = []
@@ -120,6 +128,7 @@ class DataPlane:
             shared.callback(self._feed.close)
             self._tasks = tasks
             self._serving.add(tasks.create_task(self._feed.run()))
+            self._serving.add(tasks.create_task(self.ports.retry(PORT_RETRY_S)))
             workers.callback(
                 self._cut
             )  # after the last worker, which hands clients over to its end
@@ -135,6 +144,7 @@ class DataPlane:
             sock.listen(BACKLOG)
         for link in self.links:
             self._let_listen(link)
+        self.ports.listen()
 
     # What workers are to know.
 
@@ -162,6 +172,7 @@ class DataPlane:
         """Tell the workers of a change, and end clients on streams whose route went."""
         self._relays.recheck(changed)
         self._feed.send(delta)
+        self.ports.change(delta)
 
     async def replace_routes(self, delta: RouteDelta) -> None:
         """Bring a change of many routes into the table, for workers as well; it changes nothing else.
@@ -171,20 +182,33 @@ class DataPlane:
         """
         await self._feed.replace(delta)
         self._relays.recheck_all()
+        self.ports.change(delta)
 
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""
         for link in self.links:
             link.send(message)
 
-    def _forget(self, session_id: bytes) -> None:
+    def _forget(self, pool_id: bytes) -> None:
         for link in self.links:
-            link.wanted.pop(session_id, None)
+            link.wanted.pop(pool_id, None)
 
     def _let_listen(self, link: WorkerLink) -> None:
         if link.is_ready:
-            link.listen(self.clients, lanes_only=False)
-            link.listen(self.lanes, lanes_only=True)
+            for sock in self.clients:
+                link.listen(sock, Listen())
+            for sock in self.lanes:
+                link.listen(sock, Listen(lanes_only=True))
+            for port, sock in self.ports.sockets.items():
+                link.listen(sock, Listen(port=port))
+
+    def _open_port(self, port: int, sock: socket.socket) -> None:
+        for link in self.links:
+            if link.is_ready:
+                link.listen(sock, Listen(port=port))
+
+    def _close_port(self, port: int) -> None:
+        self.tell(PortClosed(port))
 
     # What workers say.
 
@@ -201,12 +225,13 @@ class DataPlane:
 
         task.add_done_callback(end)
 
-    def want_lanes(self, session_id: bytes) -> None:
-        """Tell an agent how many lanes all workers together want."""
-        session = self.live.sessions.get(session_id)
-        if session is not None:
-            wanted = sum(link.wanted.get(session_id, 0) for link in self.links)
-            session.channel.request(LanesRequested(wanted))
+    def want_lanes(self, pool_id: bytes) -> None:
+        """Tell an agent how many lanes of a pool all workers together want."""
+        found = self.live.find_pool(pool_id)
+        if found is not None:
+            session, inside_tls = found
+            wanted = sum(link.wanted.get(pool_id, 0) for link in self.links)
+            session.channel.request(LanesRequested(wanted, inside_tls))
 
     def sum_up(self) -> None:
         """Set the metrics that are sums over the workers."""
@@ -223,13 +248,14 @@ class DataPlane:
         for link in self.links:
             link.drain()
         await self._wait_drain(lambda link: link.draining is not None)
-        waiting = [sock for bound in self.clients for sock in take_waiting(bound)]
+        waiting = [(None, take_waiting(bound)) for bound in self.clients]
         for bound in self.lanes:
             bound.close()
         self.clients.clear()
         self.lanes.clear()
         ready = [link for link in self.links if link.is_ready]
-        (ready or self.links)[0].accept(waiting)
+        for port, sockets in (*waiting, *self.ports.stop()):
+            (ready or self.links)[0].accept(sockets, port)
 
     async def wait_settled(self) -> None:
         """Wait until no client is choosing a session any more, or stop waiting: idle lanes are closed."""
@@ -251,6 +277,7 @@ class DataPlane:
         """Close the listening sockets."""
         for sock in (*self.clients, *self.lanes):
             sock.close()
+        self.ports.close()
 
     @property
     def active(self) -> int:

@@ -17,6 +17,7 @@ from towonel.edge.worker.messages import (
 from towonel.relay.core.lane_counts import NO_SLOT
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
+from towonel.wire.lane_admission import tls_pool_id
 from towonel.wire.names import ServiceKey
 
 SERVICES_AT_ONCE: Final = 200  # in one message, some 50 KiB at their longest
@@ -31,7 +32,7 @@ class SessionFeed(SessionObserver):
 
     Args:
         tell: sends a message to all workers.
-        forget: is called with the id of a session that has ended.
+        forget: is called with the id of each pool of lanes of a session that has ended.
 
     Attributes:
         sessions: those that are live, by id.
@@ -72,7 +73,16 @@ class SessionFeed(SessionObserver):
         slot = self._slots.pop(session.session_id, NO_SLOT)
         if slot != NO_SLOT:
             self._free_slots.append(slot)
-        self._forget(session.session_id)
+        for pool_id in (session.session_id, tls_pool_id(session.session_id)):
+            self._forget(pool_id)
+
+    def find_pool(self, pool_id: bytes) -> tuple[Session, bool] | None:
+        """Return the session of a pool of lanes, and whether it is the one inside TLS."""
+        session = self.sessions.get(pool_id)
+        if session is not None:
+            return session, False
+        session = self.sessions.get(tls_pool_id(pool_id))
+        return None if session is None else (session, True)
 
     def share(self, memory: SharedMemory) -> None:
         """Give sessions that are admitted from now on a place in what workers share."""

@@ -3,8 +3,8 @@
 import os
 
 from towonel.edge.worker.messages import Start
-from towonel.edge.worker.shared import count_all_columns
-from towonel.relay.core.lane_counts import LaneSums, sum_lanes
+from towonel.edge.worker.shared import POOLS, count_all_columns
+from towonel.relay.core.lane_counts import NO_LANES, NO_SLOT, LaneSums, sum_lanes
 from towonel.relay.shared_rows import clear_row, create_rows, map_rows
 from towonel.runtime.environment.memory_files import need_memory_file
 
@@ -36,8 +36,11 @@ class SharedMemory:
         clear_row(self._rows[number])
 
     def count_lanes(self, slot: int) -> LaneSums:
-        """Return the sums of a session's lanes over the workers."""
-        return sum_lanes(self._rows, slot)
+        """Return the sums of a session's lanes over the workers, of both pools."""
+        if slot == NO_SLOT:
+            return NO_LANES
+        pools = [sum_lanes(self._rows, slot + pool * self.sessions) for pool in range(POOLS)]
+        return LaneSums(*map(sum, zip(*pools, strict=True)))
 
     def close(self) -> None:
         """Give the memory back, once no worker has it any more."""

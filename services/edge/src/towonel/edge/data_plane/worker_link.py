@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, override
 
 import structlog
@@ -12,13 +12,13 @@ from towonel.edge.data_plane.route_feed import RouteReader
 from towonel.edge.metrics import Metrics
 from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.edge.worker.codec import decode, encode
+from towonel.edge.worker.counters import Counters
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientHandedOver,
     ClientMoved,
     ClientsEnded,
-    Counters,
     Crashed,
     Drain,
     Draining,
@@ -96,15 +96,14 @@ class WorkerLink(Control, RouteReader):
         else:
             self._worker.send(*encode(message), descriptors)
 
-    def listen(self, sockets: Collection[socket.socket], *, lanes_only: bool) -> None:
-        """Let the worker accept from listening sockets, which stay open here."""
-        for sock in sockets:
-            self.send(Listen(lanes_only), [os.dup(sock.fileno())])
+    def listen(self, sock: socket.socket, message: Listen) -> None:
+        """Let the worker accept from a listening socket, which stays open here."""
+        self.send(message, [os.dup(sock.fileno())])
 
-    def accept(self, sockets: Sequence[socket.socket]) -> None:
-        """Let the worker serve connections that were accepted here."""
+    def accept(self, sockets: Sequence[socket.socket], port: int | None) -> None:
+        """Let the worker serve connections that were accepted here, of the port of a TCP service or not."""
         for sock in sockets:
-            self._give(Accepted(), sock.detach())
+            self._give(Accepted(port), sock.detach())
 
     def take(self, client: ClientMoved, descriptor: int) -> None:
         """Let the worker serve a client that was accepted by another one."""
@@ -170,8 +169,8 @@ class WorkerLink(Control, RouteReader):
             case Counters():
                 self._count(message)
             case LanesWanted():
-                self.wanted[message.session_id] = message.count
-                self._plane.want_lanes(message.session_id)
+                self.wanted[message.pool_id] = message.count
+                self._plane.want_lanes(message.pool_id)
             case ClientMoved():
                 self._move(message, descriptors[0])
             case ClientHandedOver() | SessionOffered():

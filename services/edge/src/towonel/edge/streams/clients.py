@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from towonel.edge.core.access_log import AccessRecord, Way
-from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.route_table import PublicName, RouteTable, find_hostname
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.metrics import Metrics
 from towonel.edge.streams.access_log import AccessLogWriter
@@ -30,7 +30,6 @@ from towonel.tunnel.relay import relay
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname
 from towonel.wire.proxy import Address
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -43,7 +42,7 @@ class HandedOverClient:
     sock: socket.socket
     source: Address
     destination: Address
-    server_name: Hostname
+    name: PublicName
     first: bytes  # bytes of it that the worker has read
     record: AccessRecord | None = None  # for the access log, if it gets a line there
 
@@ -101,15 +100,15 @@ class StreamClients:
 
     async def _serve(self, client: HandedOverClient) -> None:
         with self.arriving:
-            route = self._table.lookup(client.server_name)
+            route = self._table.lookup(client.name)
             if route is None:
-                raise Unavailable(Code.NO_ROUTE, client.server_name)
+                raise Unavailable(Code.NO_ROUTE, client.name)
             pipe = await self._upstream.open(
                 ClientConnection(
                     client.source,
                     client.destination,
                     route,
-                    client.server_name,
+                    find_hostname(client.name),
                     client.first,
                     client.record,
                 )
@@ -140,7 +139,7 @@ class StreamClients:
             self._metrics.bytes_out.inc(count)
 
         end = SocketPipe(client.sock, broken=Code.CLIENT_CLOSED, bound_buffer=bound_receive_buffer)
-        with self._relays.track(client.sock, end, pipe, client.server_name, tenant_id) as tracked:
+        with self._relays.track(client.sock, end, pipe, client.name, tenant_id) as tracked:
             count_in(len(client.first))
             code = await relay(end, pipe, count_in, count_out)
         await end.close()
@@ -151,14 +150,14 @@ class StreamClients:
         record = client.record
         if record is None:
             return
-        route = self._table.lookup(client.server_name)
+        route = self._table.lookup(client.name)
         if route is not None:
             record.tenant_id, record.service = route.tenant_id, str(route.service)
         self._access_log.write(record.finish(code, bytes_in, bytes_out, time.monotonic()))
 
     def _describe(self, client: HandedOverClient) -> ClientRecord:
-        route = self._table.lookup(client.server_name)
+        route = self._table.lookup(client.name)
         if route is None:
-            return ClientRecord(client.source, client.server_name)
+            return ClientRecord(client.source, find_hostname(client.name))
         tenant, service = route.tenant_id.hex(), str(route.service)
-        return ClientRecord(client.source, client.server_name, tenant, service)
+        return ClientRecord(client.source, find_hostname(client.name), tenant, service)

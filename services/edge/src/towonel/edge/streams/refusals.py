@@ -60,10 +60,13 @@ class Refusals:
         self._of_services = LogLimit()
 
     async def refuse(self, sock: socket.socket, client: ClientRecord, error: TowonelError) -> None:
-        """Tell a client that gets no service, and close."""
+        """Tell a client that gets no service, and close; one that named no host may speak anything, and is reset."""
         self._metrics.connections_refused.labels(error.code.word).inc()
         self.log(client, error.code, error.detail)
-        await close_gracefully(sock, clienthello.alert(error.code), self._linger_s)
+        if client.hostname is None:
+            sock.close()
+        else:
+            await close_gracefully(sock, clienthello.alert(error.code), self._linger_s)
 
     def flush(self) -> None:
         """Write the lines that are counted: at the end of the process."""

@@ -10,13 +10,12 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from dataclasses import dataclass, field
 
-from towonel.edge.core.route_table import RouteTable, route_keys
+from towonel.edge.core.route_table import PublicName, RouteTable, route_keys
 from towonel.edge.timing import DEFAULT_TIMING, ClientTiming
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.tcp_output import OutputWatch, read_output_state, with_pauses
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname
 
 
 @dataclass(slots=True, eq=False)
@@ -26,7 +25,7 @@ class Relay:
     sock: socket.socket
     client: Pipe
     upstream: Pipe
-    server_name: Hostname
+    name: PublicName
     tenant_id: TenantId
     active_at: float  # when bytes were last found to have passed
     carried_bytes: int = 0
@@ -74,7 +73,7 @@ class Relays:
         sock: socket.socket,
         client: Pipe,
         upstream: Pipe,
-        server_name: Hostname,
+        name: PublicName,
         tenant_id: TenantId,
     ) -> Generator[Relay]:
         """Let a relay be ended from outside for the time of the block.
@@ -82,11 +81,11 @@ class Relays:
         Raises:
             Unavailable: NO_ROUTE, the route went while the upstream was opened.
         """
-        relay = Relay(sock, client, upstream, server_name, tenant_id, self._clock())
+        relay = Relay(sock, client, upstream, name, tenant_id, self._clock())
         if not self._is_routed(relay):
-            raise Unavailable(Code.NO_ROUTE, f"{server_name}: its route went")
+            raise Unavailable(Code.NO_ROUTE, f"{name}: its route went")
         self._relays.add(relay)
-        for key in route_keys(relay.server_name):
+        for key in route_keys(relay.name):
             self._by_route.setdefault(key, set()).add(relay)
         try:
             yield relay
@@ -135,7 +134,7 @@ class Relays:
                     relay.end(Code.CLIENT_TIMEOUT)
 
     def _is_routed(self, relay: Relay) -> bool:
-        route = self._table.lookup(relay.server_name)
+        route = self._table.lookup(relay.name)
         return route is not None and route.tenant_id == relay.tenant_id
 
     def _is_silent(self, relay: Relay, now: float) -> bool:
@@ -155,7 +154,7 @@ class Relays:
 
     def _forget(self, relay: Relay) -> None:
         self._relays.discard(relay)
-        for key in route_keys(relay.server_name):
+        for key in route_keys(relay.name):
             of_route = self._by_route[key]
             of_route.discard(relay)
             if not of_route:

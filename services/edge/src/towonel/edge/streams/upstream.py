@@ -20,7 +20,7 @@ class ClientConnection:
     source: Address
     destination: Address
     route: Route
-    server_name: Hostname
+    server_name: Hostname | None
     first: bytes
     record: AccessRecord | None = None  # for the access log, if it gets a line there
 

@@ -33,6 +33,7 @@ class Predecessor:
 
     def __init__(self, sock: socket.socket) -> None:
         self.lanes: list[socket.socket] = []
+        self._ports: dict[int, socket.socket] = {}
         self._has_sockets, self._is_ours = asyncio.Event(), asyncio.Event()
         self._agents = 0
         self._listener: Listener | None = None
@@ -64,19 +65,26 @@ class Predecessor:
                 return
             await asyncio.sleep(CHECK_S)
 
+    def take_ports(self) -> dict[int, socket.socket]:
+        """Return its sockets of TCP services, by port; one that has not come is bound beside it."""
+        ports, self._ports = self._ports, {}
+        return ports
+
     def close(self) -> None:
         """Let it end alone, and close what nobody has taken over from here."""
         self._channel.close()
-        for sock in self.lanes:
+        for sock in (*self.lanes, *self._ports.values()):
             sock.close()
 
     def _act(self, message: ChannelMessage) -> None:
         sockets = [socket.socket(fileno=each) for each in message.descriptors]
+        for sock in sockets:
+            sock.setblocking(False)
         if message.kind == "sockets" and len(sockets) > 1:
             self.sessions, self.clients, *self.lanes = sockets
-            for sock in sockets:
-                sock.setblocking(False)
             self._has_sockets.set()
+        elif message.kind == "ports":
+            self._ports |= dict(zip(message.fields["ports"], sockets, strict=False))
         elif message.kind == "yours":
             self._agents = int(message.fields["sessions"])
             self._is_ours.set()

@@ -3,14 +3,15 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import batched
 from pathlib import Path
 
 import structlog
 
 from towonel.edge.upgrade.channel import SOCKET_FILE, UpgradeChannel, is_own, listen_in
-from towonel.relay.channel import ChannelMessage
+from towonel.relay.channel import MAX_DESCRIPTORS, ChannelMessage
 from towonel.tunnel.listener import Listener
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -23,18 +24,24 @@ class Successors:
         folder: the edge's state.
         agents: takes sessions.
         sockets: returns duplicates of the listening sockets: of sessions, of clients, of lanes.
+        ports: returns those of TCP services, by port.
 
     Attributes:
         is_ready: set once a successor is ready to serve.
     """
 
     def __init__(
-        self, folder: Path, agents: Listener, sockets: Callable[[], Sequence[int]]
+        self,
+        folder: Path,
+        agents: Listener,
+        sockets: Callable[[], Sequence[int]],
+        ports: Callable[[], Mapping[int, int]],
     ) -> None:
         self.is_ready = asyncio.Event()
         self._folder = folder
         self._agents = agents
         self._sockets = sockets
+        self._ports = ports
         self._loop = asyncio.get_running_loop()
         self._channel: UpgradeChannel | None = None
         self._sock: socket.socket | None = None
@@ -78,6 +85,9 @@ class Successors:
                 return
             self._channel = UpgradeChannel(sock, self._act, self._forget)
             self._channel.send("sockets", {}, self._sockets())
+            for some in batched(self._ports().items(), MAX_DESCRIPTORS, strict=False):
+                ports, descriptors = zip(*some, strict=True)
+                self._channel.send("ports", {"ports": ports}, descriptors)
 
     def _act(self, message: ChannelMessage) -> None:
         for descriptor in message.descriptors:

@@ -17,6 +17,8 @@ BATCH: Final = 16  # connections of one wake-up, before other events get their t
 PAUSE_S: Final = 0.1  # connections wait in the backlog meanwhile; those that end free descriptors
 _EXCLUSIVE: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE  # one worker wakes up for a connection
 
+type OnAccepted = Callable[[SocketType, SocketName, SocketName | None], object]
+
 
 class Acceptor(Handler):
     """Acceptor of one listening socket.
@@ -34,7 +36,7 @@ class Acceptor(Handler):
         self,
         sock: socket.socket,
         loop: Loop,
-        on_accepted: Callable[[SocketType, SocketName, SocketName | None], object],
+        on_accepted: OnAccepted,
         on_error: Callable[[str], None],
         hop: Hop | None = None,
     ) -> None:
@@ -84,3 +86,36 @@ class Acceptor(Handler):
             return False
         self._on_accepted(sock, peer, self._name)
         return True
+
+
+class Acceptors:
+    """Acceptors of a worker, by the port where that is one service's.
+
+    Args:
+        loop: of the worker.
+        on_error: as of `Acceptor`.
+    """
+
+    def __init__(self, loop: Loop, on_error: Callable[[str], None]) -> None:
+        self._loop = loop
+        self._on_error = on_error
+        self._acceptors: list[tuple[int | None, Acceptor]] = []
+
+    def listen(
+        self, sock: socket.socket, on_accepted: OnAccepted, hop: Hop | None, port: int | None
+    ) -> None:
+        """Accept from a socket from now on."""
+        acceptor = Acceptor(sock, self._loop, on_accepted, self._on_error, hop)
+        self._acceptors.append((port, acceptor))
+
+    def close_port(self, port: int) -> None:
+        """Accept no more from a port that was a service's."""
+        for each in [each for each in self._acceptors if each[0] == port]:
+            self._acceptors.remove(each)
+            each[1].close()
+
+    def close(self) -> None:
+        """Accept no more."""
+        for _, acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()

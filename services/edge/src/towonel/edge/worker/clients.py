@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, override
 from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.agent_connections import AGENTS, AgentConnection
+from towonel.edge.core.route_table import PublicName
 from towonel.edge.worker.messages import ClientMoved, Refused
 from towonel.relay.hop.choice import SocketName
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
@@ -62,8 +63,9 @@ class Client(Handler):
     route: Route
     wanted: ServiceKey
     routes_at: int
+    port: int | None = None  # that it came to, if it says no name
     server_name: Hostname | None = None
-    is_counted: bool = False  # among the connections accepted
+    is_counted: bool = False
     is_moved: bool = False  # from another worker, and not once more
     record: AccessRecord | None = None  # for the access log, if it gets a line there
 
@@ -94,8 +96,7 @@ class Client(Handler):
         self._local = local
         self._lanes_only = lanes_only
         self._expects_proxy = False
-        self._needed = 1
-        self._reads = 0
+        self._needed, self._reads = 1, 0
         self._give_up_at = 0.0
 
     def begin(self, ticket: Ticket) -> None:
@@ -137,6 +138,17 @@ class Client(Handler):
             None if route is None else route.tenant_id,
             None if route is None else str(route.service),
         )
+
+    @property
+    def public_name(self) -> PublicName:
+        """What it asked for."""
+        assert self.server_name is not None, "it said what it wants"
+        return self.server_name
+
+    @property
+    def may_follow(self) -> bool:
+        """Whether more bytes may come before the service answers any."""
+        return len(self.data) >= FIRST_BYTES
 
     def note(self, record: AccessRecord) -> None:
         """Note for the access log who it is, and what it wants."""
@@ -195,8 +207,7 @@ class Client(Handler):
             self._refuse(Unavailable(Code.CLIENT_CLOSED, str(error)))
             return
         if not data:
-            detail = f"after {len(self.data)} bytes"
-            self._refuse(Unavailable(Code.CLIENT_CLOSED, detail))
+            self._refuse(Unavailable(Code.CLIENT_CLOSED, f"after {len(self.data)} bytes"))
             return
         self.data += data
         # No event may tell of what came while more than a byte was waited for, or of an end that one has told.
@@ -214,8 +225,11 @@ class Client(Handler):
 
     def _parse(self) -> None:
         """Act on what has come, if it is whole."""
-        if self._expects_proxy and not self._take_proxy_header():
-            return
+        if not self._expects_proxy or self._take_proxy_header():
+            self._act()
+
+    def _act(self) -> None:
+        """Act on what it has said itself."""
         if not self.data:
             self._wait_for(1)
             return
@@ -243,16 +257,19 @@ class Client(Handler):
             raise ProtocolError(Code.NO_ROUTE, "this port takes lanes of agents only")
         self.server_name = hello.server_name
         self.is_repeatable = clienthello.may_happen_twice(hello, self.data)
+        self._open()
+
+    def _open(self) -> None:
         self.opening = True
         if self._reads > 1:
             self._set_low_water(1)
-        self.service.serve(self, hello.server_name)
+        self.service.serve(self, self.public_name)
 
     def _take_proxy_header(self) -> bool:
         """Take the header of a trusted proxy; one that speaks for itself names no client, and is it."""
         found = proxy.read(self.data)
         if found is None:
-            self._wait_for(_header_bytes(self.data))
+            self._wait_for(proxy.count_needed(self.data))
             return False
         header, length = found
         if header is not None:
@@ -281,9 +298,3 @@ class Client(Handler):
 
     def _refuse(self, error: TowonelError) -> None:
         self.service.refuse(self, error)
-
-
-def _header_bytes(data: bytes) -> int:
-    """Return the bytes of a PROXY header in all, or as many as it takes to know that."""
-    fixed = len(proxy.SIGNATURE) + 4
-    return fixed if len(data) < fixed else fixed + int.from_bytes(data[fixed - 2 : fixed])

@@ -5,13 +5,13 @@ from dataclasses import fields
 from types import UnionType
 from typing import Any, get_args, get_origin
 
+from towonel.edge.worker.counters import Counters
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientHandedOver,
     ClientMoved,
     ClientsEnded,
-    Counters,
     Crashed,
     Drain,
     Draining,
@@ -19,6 +19,7 @@ from towonel.edge.worker.messages import (
     LanesWanted,
     Listen,
     Message,
+    PortClosed,
     Ready,
     Refused,
     RouteIndex,
@@ -38,6 +39,7 @@ from towonel.wire.errors import Code, ProtocolError
 _TYPES: dict[str, type[Message]] = {
     "start": Start,
     "listen": Listen,
+    "port_closed": PortClosed,
     "routes": Routes,
     "routes_frozen": RoutesFrozen,
     "route_index": RouteIndex,

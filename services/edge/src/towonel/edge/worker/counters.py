@@ -1,14 +1,52 @@
 """Counters of a worker between two messages to control."""
 
+from dataclasses import dataclass, field
 from typing import Final
 
-from towonel.edge.worker.messages import Count, Counters
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.edge_lanes import EdgeLanes
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 
 MAX_TENANTS: Final = 500  # in one message, some 25 KiB; the others follow in the next
+
+
+type Count = tuple[int, int]  # a code, and how often
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Counters since the message before, and what there is now.
+
+    Args:
+        accepted, accept_errors, retries, refused, ended: as the metrics of these names, by code.
+        bytes_in, bytes_out: from clients to agents, and back.
+        active: clients now, those that control serves included.
+        served: clients that were relayed, by the kind of their lane.
+        lanes_admitted: by kind.
+        lanes_refused, lanes_lost: by code.
+        lanes_idle, lanes_in_use, lanes_wanted: now.
+        tenants: id, clients that began, clients that ended, bytes in, bytes out.
+    """
+
+    accepted: int = 0
+    accept_errors: dict[str, int] = field(default_factory=dict[str, int])
+    retries: list[Count] = field(default_factory=list[Count])
+    refused: list[Count] = field(default_factory=list[Count])
+    ended: list[Count] = field(default_factory=list[Count])
+    bytes_in: int = 0
+    bytes_out: int = 0
+    active: int = 0
+    served: dict[str, int] = field(default_factory=dict[str, int])
+    lanes_admitted: dict[str, int] = field(default_factory=dict[str, int])
+    lanes_refused: list[Count] = field(default_factory=list[Count])
+    lanes_lost: list[Count] = field(default_factory=list[Count])
+    lanes_idle: int = 0
+    lanes_in_use: int = 0
+    lanes_wanted: int = 0
+    tenants: list[tuple[bytes, int, int, int, int]] = field(
+        default_factory=list[tuple[bytes, int, int, int, int]]
+    )
 
 
 class TenantCounters:

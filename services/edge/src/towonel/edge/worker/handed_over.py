@@ -9,7 +9,7 @@ from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters
 from towonel.edge.worker.messages import ClientHandedOver, ClientMoved, SessionOffered
-from towonel.edge.worker.reports import Sender
+from towonel.edge.worker.sessions import Sender
 from towonel.relay.loop import Loop
 from towonel.relay.sockets import end_on_close
 
@@ -70,7 +70,6 @@ class HandedOver:
     def give(self, client: Client, *, has_lanes: bool) -> None:
         """Hand a client to control, with its socket and what was read of it."""
         assert client.ticket is not None, "it is admitted"
-        assert client.server_name is not None, "it said what it wants"
         self._loop.release(client.descriptor)
         self._tokens += 1
         self._clients[self._tokens] = client.ticket, has_lanes
@@ -80,7 +79,7 @@ class HandedOver:
             self._tokens,
             (str(client.source.ip), client.source.port),
             (str(client.destination.ip), client.destination.port),
-            client.server_name,
+            client.public_name,
             client.data,
             None if record is None else (record.trace_id, record.began_at, record.hello_at or 0.0),
         )
@@ -108,6 +107,7 @@ class HandedOver:
             (str(client.source.ip), client.source.port),
             (str(client.destination.ip), client.destination.port),
             client.data,
+            client.port,
             None if record is None else (record.trace_id, record.began_at),
         )
         self._send(message, (client.sock.detach(),))

@@ -1,6 +1,6 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
-    control ──▶ worker    start · listen · routes · routes_frozen · route_index · session
+    control ──▶ worker    start · listen · port_closed · routes · routes_frozen · route_index · session
                           session_services · session_going_away · session_ended · accepted · client_moved · client_ended · drain · settled
     worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · session_offered · refused · crashed · index_unmapped · draining
 
@@ -11,7 +11,7 @@ large, and `routes`; from then on what changes. A worker that does not know a se
 from dataclasses import dataclass, field
 from typing import Any
 
-type Count = tuple[int, int]  # a code, and how often
+from towonel.edge.worker.counters import Counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,22 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Descriptor of a socket to accept from: of clients and lanes, or of lanes only."""
+    """Descriptor of a socket to accept from: of clients and lanes, of lanes only, or of clients of a TCP service.
 
-    lanes_only: bool
+    Args:
+        lanes_only: whether it is of lanes.
+        port: that is the service's.
+    """
+
+    lanes_only: bool = False
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortClosed:
+    """Port of a TCP service that went: accept no more from its socket."""
+
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +154,9 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Descriptors of clients that waited in the queue of a listener when it was closed."""
+    """Descriptors of clients that waited in the queue of a listener when it was closed, of a port or not."""
+
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,51 +182,16 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
-    """Counters since the message before, and what there is now.
-
-    Args:
-        accepted, accept_errors, retries, refused, ended: as the metrics of these names, by code.
-        bytes_in, bytes_out: from clients to agents, and back.
-        active: clients now, those that control serves included.
-        served: clients that were relayed, by the kind of their lane.
-        lanes_admitted: by kind.
-        lanes_refused, lanes_lost: by code.
-        lanes_idle, lanes_in_use, lanes_wanted: now.
-        tenants: id, clients that began, clients that ended, bytes in, bytes out.
-    """
-
-    accepted: int = 0
-    accept_errors: dict[str, int] = field(default_factory=dict[str, int])
-    retries: list[Count] = field(default_factory=list[Count])
-    refused: list[Count] = field(default_factory=list[Count])
-    ended: list[Count] = field(default_factory=list[Count])
-    bytes_in: int = 0
-    bytes_out: int = 0
-    active: int = 0
-    served: dict[str, int] = field(default_factory=dict[str, int])
-    lanes_admitted: dict[str, int] = field(default_factory=dict[str, int])
-    lanes_refused: list[Count] = field(default_factory=list[Count])
-    lanes_lost: list[Count] = field(default_factory=list[Count])
-    lanes_idle: int = 0
-    lanes_in_use: int = 0
-    lanes_wanted: int = 0
-    tenants: list[tuple[bytes, int, int, int, int]] = field(
-        default_factory=list[tuple[bytes, int, int, int, int]]
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class LanesWanted:
-    """Number of lanes that a worker wants of a session."""
+    """Number of lanes that a worker wants of a session, or of its pool as of `tls_pool_id`."""
 
-    session_id: bytes
+    pool_id: bytes
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class ClientHandedOver:
-    """Client that control is to serve, with its socket and what was read of it.
+    """Client that control is to serve, with its socket, its public name, and what was read of it.
 
     Addresses are those that the client and its proxy named, the ports behind. One that gets a line in the
     log has a trace's id, and when it was accepted and had said what it wants, in seconds.
@@ -220,7 +200,7 @@ class ClientHandedOver:
     token: int
     source: tuple[str, int]
     destination: tuple[str, int]
-    server_name: str
+    name: str
     first: bytes
     trace: tuple[bytes, float, float] | None = None
 
@@ -229,13 +209,15 @@ class ClientHandedOver:
 class ClientMoved:
     """Client that another worker has an idle lane for, with its socket and what was read of it.
 
-    Fields are those of `ClientHandedOver`; `worker` is the number of the one that has the lane.
+    Fields are those of `ClientHandedOver`; `worker` is the number of the one that has the lane, and `port` that of
+    the service that it came to.
     """
 
     worker: int
     source: tuple[str, int]
     destination: tuple[str, int]
     first: bytes
+    port: int | None = None
     trace: tuple[bytes, float] | None = None
 
 
@@ -293,7 +275,7 @@ class Draining:
 
 # fmt: off
 type Message = (
-    Start | Listen | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionGoingAway
+    Start | Listen | PortClosed | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionGoingAway
     | SessionEnded | Accepted | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
     | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining | IndexUnmapped
 )

@@ -13,7 +13,6 @@ from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.wire import lane_open
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.lane_open import LaneOpen
-from towonel.wire.lanes import MAX_FIRST_BYTES
 from towonel.wire.preamble import Preamble
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ class Opener:
                     None if client.record is None else client.record.traceparent,
                 ),
                 client.data,
-                more=len(client.data) >= MAX_FIRST_BYTES,
+                more=client.may_follow,
             )
         )
         if not lanes.open(content, use, repeatable=client.is_repeatable):

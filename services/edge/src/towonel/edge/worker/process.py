@@ -8,20 +8,22 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, assert_never, override
 
-from towonel.edge.worker.acceptor import Acceptor
+from towonel.edge.worker.acceptor import Acceptors, OnAccepted
 from towonel.edge.worker.codec import decode, encode
+from towonel.edge.worker.counters import Counters
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientMoved,
-    Counters,
     Drain,
     Draining,
     IndexUnmapped,
     Listen,
     Message,
+    PortClosed,
     Ready,
     RouteIndex,
     Routes,
@@ -36,7 +38,7 @@ from towonel.edge.worker.messages import (
 from towonel.edge.worker.route_memory import IndexPager
 from towonel.edge.worker.routing import change_routes
 from towonel.edge.worker.service import ClientService
-from towonel.edge.worker.shared import Listener, map_shared
+from towonel.edge.worker.shared import Listener, map_shared, to_socket
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.hop.choice import Engine, Hop, SocketName, load_hop
@@ -60,7 +62,7 @@ class EdgeWorker(Handler):
         self._loop = Loop()
         self._pager = IndexPager(self._loop)
         self._service: ClientService | None = None
-        self._acceptors: list[Acceptor] = []
+        self._acceptors = Acceptors(self._loop, self._on_accept_error)
         self._hop: Hop | None = None  # control names the engine
         self._ticks = _Ticks(self)
         self._tick = 0
@@ -111,8 +113,8 @@ class EdgeWorker(Handler):
                 self._take_sockets(service, message, descriptors)
             case Routes() | RoutesFrozen() | RouteIndex():
                 self._change_routes(service, message, descriptors)
-            case ClientEnded():
-                service.handed_over.end(message.token)
+            case PortClosed() | ClientEnded():
+                self._act_on_end(service, message)
             case Drain():
                 self._drain()
             case Settled():
@@ -121,6 +123,12 @@ class EdgeWorker(Handler):
                 _change_sessions(service, message)
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
+
+    def _act_on_end(self, service: ClientService, message: PortClosed | ClientEnded) -> None:
+        if isinstance(message, PortClosed):
+            self._acceptors.close_port(message.port)
+        else:
+            service.handed_over.end(message.token)
 
     def _start(self, start: Start, descriptors: tuple[int, ...]) -> None:
         self._hop = load_hop(Engine(start.engine))
@@ -156,14 +164,16 @@ class EdgeWorker(Handler):
         descriptors: tuple[int, ...],
     ) -> None:
         for descriptor in descriptors:
-            if not isinstance(message, Listen):
-                self._take_client(service, message, _to_socket(descriptor))
-                continue
-            accept = service.accept_lane if message.lanes_only else service.accept
-            listener = Listener(descriptor)
-            self._acceptors.append(
-                Acceptor(listener, self._loop, accept, self._on_accept_error, self._hop)
-            )
+            if isinstance(message, Listen):
+                self._listen(service, message, descriptor)
+            else:
+                self._take_client(service, message, to_socket(descriptor))
+
+    def _listen(self, service: ClientService, message: Listen, descriptor: int) -> None:
+        accept: OnAccepted = service.accept_lane if message.lanes_only else service.accept
+        if message.port is not None:
+            accept = partial(service.accept, port=message.port)
+        self._acceptors.listen(Listener(descriptor), accept, self._hop, message.port)
 
     def _take_client(
         self, service: ClientService, message: Accepted | ClientMoved, sock: socket.socket
@@ -172,7 +182,7 @@ class EdgeWorker(Handler):
         if isinstance(message, ClientMoved):
             service.take(sock, message)
         else:
-            _take_accepted(service, sock)
+            _take_accepted(service, sock, message.port)
         self._reported_drain = (
             None  # where control waits for the end of a drain, it is to hear of it
         )
@@ -211,14 +221,9 @@ class EdgeWorker(Handler):
     # Its end.
 
     def _drain(self) -> None:
-        self._stop_accepting()
+        self._acceptors.close()
         self._draining = True
         self.check_drain()
-
-    def _stop_accepting(self) -> None:
-        for acceptor in self._acceptors:
-            acceptor.close()
-        self._acceptors.clear()
 
     def check_drain(self) -> None:
         """Say how far a drain is, whenever a stage is reached; an orphan exits at its end."""
@@ -246,7 +251,7 @@ class EdgeWorker(Handler):
             return
         self._orphan_until = time.monotonic() + service.start.orphan_s
         self._draining = service.is_orphan = True
-        self._stop_accepting()
+        self._acceptors.close()
         service.lanes.close_idle()
         service.handed_over.end_all()
         self.check_drain()
@@ -283,17 +288,11 @@ def _change_sessions(
             assert_never(message)
 
 
-def _take_accepted(service: ClientService, sock: socket.socket) -> None:
+def _take_accepted(service: ClientService, sock: socket.socket, port: int | None) -> None:
     """Serve a client, or admit a lane, on a socket that was accepted elsewhere."""
     try:
         peer: SocketName = sock.getpeername()
     except OSError:  # it has left already
         sock.close()
         return
-    service.accept(sock, peer)
-
-
-def _to_socket(descriptor: int) -> socket.socket:
-    sock = socket.socket(fileno=descriptor)
-    sock.setblocking(False)
-    return sock
+    service.accept(sock, peer, port=port)

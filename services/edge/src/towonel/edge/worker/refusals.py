@@ -102,6 +102,12 @@ class Refuser:
         self.lingering.add(client)
         client.discard()
 
+    def reset(self, sock: SocketType, refused: Refused) -> None:
+        """Refuse a client that may speak anything, whose socket is in the loop: its connection is reset."""
+        self._describe(refused)
+        self._loop.forget(sock.fileno())
+        sock.close()
+
     def on_closed(self, client: Lingering) -> None:
         """Forget a client that is closed."""
         self.lingering.discard(client)

@@ -10,7 +10,7 @@ from typing import Final, override
 
 from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Admission, Ticket
-from towonel.edge.core.route_table import RouteTable, route_keys
+from towonel.edge.core.route_table import PublicName, RouteTable, route_keys
 from towonel.edge.worker.access_log import AccessLog
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.relay.connection import Connection, Owner
@@ -19,7 +19,6 @@ from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.loop import Handler, Loop
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname
 
 _CHECKED_AT_ONCE: Final = 64  # clients whose route is looked up in a turn
 
@@ -30,7 +29,7 @@ class ClientConnection(Connection):
     Args:
         sock, loop, lane, owner, idle_s: as of `Connection`.
         ticket: what it counts for.
-        server_name: that it asked for.
+        name: that it asked for.
         tenant_id: that the name belonged to then.
         record: for the access log, if the client gets a line there.
         first_bytes: of it that the lane has taken already.
@@ -46,7 +45,7 @@ class ClientConnection(Connection):
         *,
         idle_s: float,
         ticket: Ticket,
-        server_name: Hostname,
+        name: PublicName,
         tenant_id: TenantId,
         record: AccessRecord | None,
         first_bytes: int,
@@ -55,7 +54,7 @@ class ClientConnection(Connection):
         super().__init__(sock, loop, lane, owner, idle_s=idle_s, readable=readable)
         self.received = first_bytes
         self.ticket = ticket
-        self.server_name = server_name
+        self.name = name
         self.tenant_id = tenant_id
         self.record = record
         self.counted_in = self.counted_out = 0  # bytes that the counters have
@@ -70,7 +69,7 @@ class ClientConnection(Connection):
 class _Named:
     """Clients of one server name, and the keys of the routes that decide about it."""
 
-    def __init__(self, name: Hostname) -> None:
+    def __init__(self, name: PublicName) -> None:
         keys = route_keys(name)
         self.exact, self.wildcard = keys[0], keys[-1]
         self.clients: set[ClientConnection] = set()
@@ -110,7 +109,7 @@ class Relays(Handler, Owner):
             set() for _ in range(max(1, round(check_s / TICK_S)))
         ]
         self._next = 0
-        self._by_name: dict[Hostname, _Named] = {}
+        self._by_name: dict[PublicName, _Named] = {}
         self._by_route: dict[str, dict[_Named, None]] = {}
         self._to_check: deque[ClientConnection] = deque()
 
@@ -119,9 +118,9 @@ class Relays(Handler, Owner):
         self._next = (self._next + 1) % len(self._slices)
         client.slice = self._next
         self._slices[client.slice].add(client)
-        named = self._by_name.get(client.server_name)
+        named = self._by_name.get(client.name)
         if named is None:
-            named = self._by_name[client.server_name] = _Named(client.server_name)
+            named = self._by_name[client.name] = _Named(client.name)
             for key in {named.exact, named.wildcard}:
                 self._by_route.setdefault(key, {})[named] = None
         named.clients.add(client)
@@ -158,11 +157,11 @@ class Relays(Handler, Owner):
     def take_turn(self) -> bool:
         for _ in range(min(_CHECKED_AT_ONCE, len(self._to_check))):
             client = self._to_check.popleft()
-            if not self.is_routed(client.server_name, client.tenant_id):
+            if not self.is_routed(client.name, client.tenant_id):
                 client.fail(Code.NO_ROUTE)
         return bool(self._to_check)
 
-    def is_routed(self, name: Hostname, tenant_id: TenantId) -> bool:
+    def is_routed(self, name: PublicName, tenant_id: TenantId) -> bool:
         """Whether a name belongs to a tenant now."""
         route = self._table.lookup(name)
         return route is not None and route.tenant_id == tenant_id
@@ -189,11 +188,11 @@ class Relays(Handler, Owner):
             )
 
     def _take_out(self, client: ClientConnection) -> None:
-        named = self._by_name[client.server_name]
+        named = self._by_name[client.name]
         named.clients.discard(client)
         if named.clients:
             return
-        del self._by_name[client.server_name]
+        del self._by_name[client.name]
         for key in {named.exact, named.wildcard}:
             of_route = self._by_route[key]
             del of_route[named]

@@ -8,12 +8,11 @@ import os
 from collections.abc import Generator, Sequence
 from typing import assert_never
 
-from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.route_table import PublicName, RouteTable
 from towonel.edge.worker.messages import RouteIndex, Routes, RoutesFrozen
 from towonel.edge.worker.relays import Relays
 from towonel.edge.worker.route_memory import IndexPager, map_index
 from towonel.wire.errors import Code, Unavailable
-from towonel.wire.names import Hostname
 from towonel.wire.routes import Route, TlsMode, decode_delta
 
 
@@ -50,8 +49,8 @@ def change_routes(
                 assert_never(message)
 
 
-def find_route(table: RouteTable, name: Hostname) -> Route:
-    """Return the route of a client that named what it wants.
+def find_route(table: RouteTable, name: PublicName) -> Route:
+    """Return the route of what a client wants.
 
     Raises:
         Unavailable: NO_ROUTE, or NO_SERVICE where this edge cannot serve its mode of TLS.

@@ -11,7 +11,7 @@ from towonel.edge.core.access_log import AccessRecord, Way
 from towonel.edge.core.admission import Admission, AdmissionLimits
 from towonel.edge.core.agent_connections import AgentConnection
 from towonel.edge.core.balance import Balancer
-from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.route_table import PublicName, RouteTable
 from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.core.trusted_proxies import describe_peer
 from towonel.edge.worker.access_log import AccessLog
@@ -20,11 +20,11 @@ from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
 from towonel.edge.worker.messages import ClientMoved, Crashed, Start
 from towonel.edge.worker.opener import Opener
+from towonel.edge.worker.port_clients import make_client
 from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
-from towonel.edge.worker.reports import LaneReports, Sender
 from towonel.edge.worker.routing import find_route
-from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
+from towonel.edge.worker.sessions import LaneReports, Sender, WorkerSession, WorkerSessions
 from towonel.relay.core.lane_counts import LaneCounts
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes
 from towonel.relay.hop.choice import SocketName
@@ -33,7 +33,6 @@ from towonel.relay.memory import Memory
 from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.runtime.addresses import parse_networks
 from towonel.wire.errors import Code, TowonelError, Unavailable
-from towonel.wire.names import Hostname
 
 _PEERS: Final = 4096  # addresses that are remembered
 MAX_TRACEBACK_CHARS: Final = 8 * 1024
@@ -87,7 +86,9 @@ class ClientService:
         )
         self.access_log = _open_access_log(start)
         self.balancer = Balancer()
-        self.sessions = WorkerSessions(self.lanes, self.balancer, start.streams_per_session)
+        self.sessions = WorkerSessions(
+            self.lanes, self.balancer, start.streams_per_session, start.sessions
+        )
         self.relays = self._make_relays()
         self.refuser = Refuser(loop, start.linger_s)
         self.arriving: set[Client] = set()
@@ -126,9 +127,13 @@ class ClientService:
         local: SocketName | None = None,
         *,
         lanes_only: bool = False,
+        port: int | None = None,
     ) -> None:
-        """Serve a client, or admit a lane, on an accepted socket, whose own name may be known."""
-        client = Client(sock, peer, self, local, lanes_only=lanes_only)
+        """Serve a client, or admit a lane, on an accepted socket, whose own name may be known.
+
+        From the `port` of a TCP service come its clients.
+        """
+        client = make_client(sock, peer, self, local, lanes_only=lanes_only, port=port)
         self.loop.add(client.descriptor, client)
         self.arriving.add(client)
         self.counters.active += 1
@@ -143,7 +148,7 @@ class ClientService:
 
     def take(self, sock: SocketType, moved: ClientMoved) -> None:
         """Serve a client that another worker has moved here."""
-        client = Client(sock, moved.source, self)
+        client = make_client(sock, moved.source, self, port=moved.port)
         self.loop.add(client.descriptor, client)
         self.arriving.add(client)
         self.counters.active += 1
@@ -170,8 +175,8 @@ class ClientService:
             case _:
                 assert_never(agents)
 
-    def serve(self, client: Client, name: Hostname) -> None:
-        """Open a lane for a client that named what it wants.
+    def serve(self, client: Client, name: PublicName) -> None:
+        """Open a lane for a client of which it is known what it wants.
 
         Raises:
             TowonelError: it gets no service.
@@ -202,8 +207,7 @@ class ClientService:
     def relay(self, client: Client, session: WorkerSession, lane: EdgeLane) -> None:
         """Relay a client whose origin is connected."""
         client.use = None
-        route, name = client.route, client.server_name
-        assert name is not None, "it said what it wants"
+        route, name = client.route, client.public_name
         self.balancer.record_success(client.wanted, session.session_id)
         if client.routes_at != self.table.changes and not self.relays.is_routed(
             name, route.tenant_id
@@ -222,7 +226,7 @@ class ClientService:
             self.relays,
             idle_s=self.start.idle_s,
             ticket=client.ticket,
-            server_name=name,
+            name=name,
             tenant_id=route.tenant_id,
             record=client.record,
             first_bytes=len(client.data),
@@ -263,7 +267,8 @@ class ClientService:
         if client.record is not None and self.access_log is not None:
             client.note(client.record)
             self.access_log.end(client.record, error.code, len(client.data), 0)
-        self.refuser.refuse(client.sock, client.describe(error))
+        refuse = self.refuser.refuse if client.port is None else self.refuser.reset
+        refuse(client.sock, client.describe(error))
 
     def take_out(self, client: Client) -> None:
         """Let a client arrive no longer: it is relayed, handed over or refused."""

@@ -1,30 +1,74 @@
 """Sessions of agents as a worker knows them, indexed by tenant and service."""
 
 from collections.abc import Collection, Iterable
+from typing import Protocol, override
 
+from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.balance import Balancer
-from towonel.edge.worker.messages import SessionAdmitted
-from towonel.relay.core.lane_counts import LaneCounts
-from towonel.relay.edge_lanes import EdgeLanes, LaneSession
+from towonel.edge.worker.counters import WorkerCounters
+from towonel.edge.worker.messages import LanesWanted, Message, SessionAdmitted
+from towonel.relay.core.lane_counts import NO_SLOT, LaneCounts
+from towonel.relay.edge_lanes import EdgeLanes, EdgeLanesOwner, LaneSession
 from towonel.relay.loop import TurnGroup
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
+from towonel.wire.lane_admission import tls_pool_id
 from towonel.wire.names import ServiceKey, ServiceKind
 
 
-class WorkerSession:
-    """Session of one agent; a candidate of the load balancer.
+class Sender(Protocol):
+    """Sender of messages to control; their descriptors are closed here."""
+
+    def __call__(self, message: Message, descriptors: tuple[int, ...] = ()) -> None: ...
+
+
+class LaneReports(EdgeLanesOwner):
+    """Reports about lanes: how many are wanted, and which of them are no clients any more.
 
     Args:
+        admission: counts a lane as a client until it is admitted or refused.
+        counters: count it as well.
+        send: to control.
+    """
+
+    def __init__(self, admission: Admission, counters: WorkerCounters, send: Sender) -> None:
+        self._admission = admission
+        self._counters = counters
+        self._send = send
+
+    @override
+    def on_wanted(self, session: LaneSession) -> None:
+        self._send(LanesWanted(session.session_id, session.wanted))
+
+    @override
+    def on_settled(self, source: object) -> None:
+        assert isinstance(source, Ticket), "as given to `admit`"
+        self._admission.release(source)
+        self._counters.active -= 1
+
+
+class WorkerSession:
+    """Session of one agent, or its pool of lanes inside TLS; a candidate of the load balancer.
+
+    Args:
+        session_id: of the session, or of its pool as of `tls_pool_id`.
         admitted: what control said of it.
         lanes: its lanes here; None where its agent takes none.
         counts: of lanes in other workers.
+
+    Attributes:
+        services: that are reached by these lanes.
     """
 
     def __init__(
-        self, admitted: SessionAdmitted, lanes: LaneSession | None, counts: LaneCounts
+        self,
+        session_id: bytes,
+        admitted: SessionAdmitted,
+        lanes: LaneSession | None,
+        counts: LaneCounts,
     ) -> None:
-        self.session_id = admitted.session_id
+        self.session_id = session_id
+        self.admitted = admitted
         self.tenant_id = TenantId(admitted.tenant_id)
         self.agent_id = admitted.agent_id
         self.services: set[ServiceKey] = set()
@@ -65,34 +109,29 @@ class WorkerSession:
 
 
 class WorkerSessions:
-    """Sessions that a worker may use.
+    """Sessions that a worker may use, and pools of their lanes inside TLS for services other than https.
 
     Args:
         lanes: of all sessions.
         balancer: forgets sessions that have ended.
         streams: clients at once that a session carries.
+        slots: places for sessions in what workers share; as many for pools are behind them.
     """
 
-    def __init__(self, lanes: EdgeLanes, balancer: Balancer, streams: int) -> None:
+    def __init__(self, lanes: EdgeLanes, balancer: Balancer, streams: int, slots: int) -> None:
         self._lanes = lanes
         self._balancer = balancer
         self._streams = streams
-        self._sessions: dict[bytes, WorkerSession] = {}
+        self._slots = slots
+        self._sessions: dict[bytes, WorkerSession] = {}  # and pools, by their own ids
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, WorkerSession]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, WorkerSession]] = {}
 
     def add(self, admitted: SessionAdmitted) -> None:
         """Use a session, and admit lanes of it where it has a secret."""
         of_tenant = self._by_tenant.setdefault(TenantId(admitted.tenant_id), {})
-        own = None
-        if admitted.secret:
-            own = self._lanes.add_session(
-                *(admitted.session_id, admitted.secret, admitted.rtt_s),
-                _find_group(of_tenant.values()),
-                admitted.slot,
-            )
-        session = WorkerSession(admitted, own, self._lanes.counts)
-        self._sessions[session.session_id] = of_tenant[session.session_id] = session
+        session = self._add_pool(admitted.session_id, admitted, admitted.slot)
+        of_tenant[session.session_id] = session
 
     def add_services(self, session_id: bytes, texts: list[str]) -> None:
         """Reach more services on a session."""
@@ -100,42 +139,40 @@ class WorkerSessions:
         if session is None:
             return
         for service in map(_to_service, texts):
-            session.services.add(service)
+            pool = session if service.kind is ServiceKind.HTTPS else self._use_tls_pool(session)
+            pool.services.add(service)
             of_service = self._serving.setdefault((session.tenant_id, service), {})
-            of_service[session_id] = session
+            of_service[pool.session_id] = pool
 
     def remove_services(self, session_id: bytes, texts: list[str]) -> None:
         """Reach services on a session no more; clients that are connected go on."""
-        session = self._sessions.get(session_id)
-        if session is None:
-            return
+        pools = self._find_pools(session_id)
         for service in map(_to_service, texts):
-            session.services.discard(service)
-            _remove(self._serving, (session.tenant_id, service), session_id)
+            for pool in pools:
+                pool.services.discard(service)
+                _remove(self._serving, (pool.tenant_id, service), pool.session_id)
 
     def go_away(self, session_id: bytes) -> None:
         """Use a session for no more clients."""
-        session = self._sessions.get(session_id)
-        if session is not None:
-            session.going_away = True
-            if session.lanes is not None:
-                self._lanes.go_away(session_id)
+        for pool in self._find_pools(session_id):
+            pool.going_away = True
+            if pool.lanes is not None:
+                self._lanes.go_away(pool.session_id)
 
     def get(self, session_id: bytes) -> WorkerSession | None:
-        """Return a session that is live."""
+        """Return a session that is live, or its pool."""
         return self._sessions.get(session_id)
 
     def end(self, session_id: bytes, *, cut: Code | None) -> None:
         """Forget a session, and end what uses its lanes if it is to be cut for a code."""
-        session = self._sessions.pop(session_id, None)
-        if session is None:
-            return
-        for service in session.services:
-            _remove(self._serving, (session.tenant_id, service), session_id)
-        _remove(self._by_tenant, session.tenant_id, session_id)
-        self._balancer.forget(session_id)
-        if session.lanes is not None:
-            self._lanes.end_session(session_id, cut=cut)
+        for pool in self._find_pools(session_id):
+            del self._sessions[pool.session_id]
+            for service in pool.services:
+                _remove(self._serving, (pool.tenant_id, service), pool.session_id)
+            _remove(self._by_tenant, pool.tenant_id, pool.session_id)
+            self._balancer.forget(pool.session_id)
+            if pool.lanes is not None:
+                self._lanes.end_session(pool.session_id, cut=cut)
 
     def find(self, tenant_id: TenantId, service: ServiceKey) -> Collection[WorkerSession]:
         """Return the sessions on which a tenant's service can be reached."""
@@ -156,6 +193,38 @@ class WorkerSessions:
                 in_use += session.lanes.in_use
                 wanted += session.lanes.wanted
         return idle, in_use, wanted
+
+    def _find_pools(self, session_id: bytes) -> list[WorkerSession]:
+        """Return a session that is live, and its pool inside TLS if it has one."""
+        found = map(self._sessions.get, (session_id, tls_pool_id(session_id)))
+        return [pool for pool in found if pool is not None]
+
+    def _use_tls_pool(self, session: WorkerSession) -> WorkerSession:
+        """Return the pool of a session's lanes inside TLS, which the first service makes that wants it."""
+        pool_id, admitted = tls_pool_id(session.session_id), session.admitted
+        pool = self._sessions.get(pool_id)
+        if pool is None:
+            slot = NO_SLOT if admitted.slot == NO_SLOT else admitted.slot + self._slots
+            pool = self._add_pool(pool_id, admitted, slot, tls_only=True)
+            if session.going_away:
+                self.go_away(session.session_id)
+        return pool
+
+    def _add_pool(
+        self, pool_id: bytes, admitted: SessionAdmitted, slot: int, *, tls_only: bool = False
+    ) -> WorkerSession:
+        own = None
+        if admitted.secret:
+            of_tenant = self._by_tenant.get(TenantId(admitted.tenant_id), {})
+            own = self._lanes.add_session(
+                *(pool_id, admitted.secret, admitted.rtt_s),
+                _find_group(of_tenant.values()),
+                slot,
+            )
+            own.tls_only = tls_only
+        pool = WorkerSession(pool_id, admitted, own, self._lanes.counts)
+        self._sessions[pool_id] = pool
+        return pool
 
 
 def _to_service(text: str) -> ServiceKey:

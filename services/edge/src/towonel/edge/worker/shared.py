@@ -1,17 +1,19 @@
 """Shared parts of an edge's workers: counts of clients and lanes, in rows of one memory, and listening sockets."""
 
 import socket
-from typing import override
+from typing import Final, override
 
 from towonel.edge.core.shared_clients import Columns, SharedClients, plan_columns
 from towonel.edge.worker.messages import Start
 from towonel.relay.core.lane_counts import LaneCounts, count_columns
 from towonel.relay.shared_rows import map_rows
 
+POOLS: Final = 2  # of a session's lanes; the places of those inside TLS are behind all others
+
 
 def count_all_columns(start: Start) -> tuple[int, Columns]:
     """Return the numbers of a row: about lanes, and about clients behind them."""
-    return count_columns(start.sessions), plan_columns(start.clients, start.workers)
+    return count_columns(POOLS * start.sessions), plan_columns(start.clients, start.workers)
 
 
 def map_shared(start: Start, descriptor: int) -> tuple[LaneCounts, SharedClients | None]:
@@ -42,3 +44,10 @@ class Listener(socket.socket):
     @override
     def type(self) -> socket.SocketKind:
         return self._type
+
+
+def to_socket(descriptor: int) -> socket.socket:
+    """Return the socket of a descriptor that has come, non-blocking."""
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock

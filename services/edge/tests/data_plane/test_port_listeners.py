@@ -1,0 +1,178 @@
+"""Listeners of TCP services: bound with a route, tried again where that fails, handed on in an upgrade."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from structlog.testing import capture_logs
+from support.ports import free_port
+from support.tunnel import until
+
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.data_plane import port_listeners
+from towonel.edge.data_plane.port_listeners import ListenerFailure, PortListeners
+from towonel.edge.data_plane.sockets import bind_socket
+from towonel.edge.metrics import Metrics
+from towonel.wire.errors import Code
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, RouteDelta
+
+type Counted = Callable[..., float]
+
+TENANT = TenantId(b"t" * 32)
+
+
+class Listening:
+    """Listeners of a table, and what workers are told."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.table = RouteTable()
+        self.opened: list[int] = []
+        self.closed: list[int] = []
+        self.ports = PortListeners(
+            self.table,
+            "127.0.0.1",
+            lambda port, _: self.opened.append(port),
+            self.closed.append,
+            metrics,
+        )
+
+    def publish(self, *ports: int) -> None:
+        routes = tuple(Route(ServiceKind.TCP, f"s{port}", TENANT, port) for port in ports)
+        self._apply(RouteDelta(1, snapshot=False, routes=routes))
+
+    def withdraw(self, *ports: int) -> None:
+        self._apply(RouteDelta(1, snapshot=False, removed=tuple(f"tcp:{each}" for each in ports)))
+
+    def _apply(self, delta: RouteDelta) -> None:
+        self.table.apply(delta)
+        self.ports.change(delta)
+
+
+@pytest.fixture
+def listening(metrics: Metrics) -> Iterator[Listening]:
+    found = Listening(metrics)
+    yield found
+    found.ports.close()
+
+
+def test_ports_are_bound_once_the_edge_listens_and_left_with_their_routes(
+    listening: Listening, counted: Counted
+) -> None:
+    early, late = free_port(), free_port()
+    listening.publish(early)
+    assert listening.opened == []
+    listening.ports.listen()
+    listening.publish(late)
+    assert listening.opened == [early, late]
+    assert counted("listeners", state="listening") == 2
+    socket.create_connection(("127.0.0.1", late)).close()
+
+    listening.withdraw(early, 1)
+    assert listening.closed == [early]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", early))
+
+
+async def test_a_busy_port_is_a_state_said_once_and_tried_again(
+    listening: Listening, counted: Counted
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, capture_logs() as lines:
+        port = int(other.getsockname()[1])
+        listening.ports.listen()
+        listening.publish(port)
+        listening.publish(port)
+        assert list(listening.ports.describe()) == [
+            (port, ListenerFailure(Code.PORT_IN_USE, "Address already in use"))
+        ]
+        assert counted("listeners", state="failed") == 1
+        retrying = asyncio.create_task(listening.ports.retry(0.01))
+        other.close()
+        await until(lambda: port in listening.ports.sockets)
+        retrying.cancel()
+
+    assert listening.opened == [port]
+    assert list(listening.ports.describe()) == [(port, None)]
+    assert [line["code"] for line in lines if line["event"] == "listener.failed"] == ["port_in_use"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [
+        (errno.EACCES, Code.PORT_UNAVAILABLE, "CAP_NET_BIND_SERVICE"),
+        (errno.EMFILE, Code.PORT_UNAVAILABLE, "Too many open files"),
+        (errno.EADDRINUSE, Code.PORT_IN_USE, "in use"),
+    ],
+)
+def test_why_a_port_cannot_be_had_is_said(
+    listening: Listening,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    code: Code,
+    word: str,
+) -> None:
+    def refuse(host: str, port: int) -> socket.socket:
+        raise OSError(number, __import__("os").strerror(number))
+
+    monkeypatch.setattr(port_listeners, "bind_socket", refuse)
+    listening.ports.listen()
+    listening.publish(80)
+
+    [(_, failure)] = listening.ports.describe()
+    assert failure is not None
+    assert failure.code is code
+    assert word in failure.detail
+
+
+def test_a_port_withdrawn_while_it_is_busy_is_no_failure_any_more(
+    listening: Listening, counted: Counted
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = int(other.getsockname()[1])
+        listening.ports.listen()
+        listening.publish(port)
+        listening.withdraw(port)
+
+    assert list(listening.ports.describe()) == []
+    assert counted("listeners", state="failed") == 0
+    assert listening.closed == []
+
+
+def test_sockets_of_a_predecessor_are_used_and_those_without_a_route_closed(
+    listening: Listening,
+) -> None:
+    own, left = bind_socket("127.0.0.1", 0), bind_socket("127.0.0.1", 0)
+    port = int(own.getsockname()[1])
+    listening.publish(port)
+    listening.ports.inherited |= {port: own, int(left.getsockname()[1]): left}
+    listening.ports.listen()
+
+    assert listening.ports.sockets == {port: own}
+    assert left.fileno() == -1
+
+
+def test_clients_that_wait_are_handed_over_by_port_when_it_stops(listening: Listening) -> None:
+    port = free_port()
+    listening.ports.listen()
+    listening.publish(port)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        [(found, [waiting])] = listening.ports.stop()
+        with waiting:
+            assert (found, waiting.getpeername()) == (port, client.getsockname())
+    listening.publish(free_port())
+    assert listening.opened == [port]
+
+
+def test_no_more_ports_are_bound_than_leave_descriptors_for_clients(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening.ports, "_most", 1)
+    listening.ports.listen()
+    listening.publish(free_port(), free_port())
+
+    failures = [failure for _, failure in listening.ports.describe() if failure]
+    assert [failure.code for failure in failures] == [Code.PORT_UNAVAILABLE]
+    assert "1 ports are listened on already" in failures[0].detail
