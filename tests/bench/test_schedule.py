@@ -24,7 +24,7 @@ from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CELLS = "idle-4,down-2,up-2,echo-3,conn-2,beside-5"
-OURS = ("streams", "lanes", "lanes-python", "lanes-tls")
+OURS = ("streams", "lanes", "lanes-python", "lanes-tls", "tcp")
 
 
 async def run(subjects: list[Subject], cells: str = CELLS, rounds: int = 1) -> tuple[Report, str]:

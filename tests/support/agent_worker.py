@@ -30,11 +30,16 @@ from towonel.wire.names import Hostname, ServiceKey, ServiceKind
 
 
 def facts(
-    hostname: str, *addresses: tuple[str, int], proxied: bool = False, named: bool = False
+    name: str,
+    *addresses: tuple[str, int],
+    kind: ServiceKind = ServiceKind.HTTPS,
+    proxied: bool = False,
+    named: bool = False,
+    idle_s: float = 0,
 ) -> OriginFacts:
     """An origin of a service, by its addresses or by a name that control resolves."""
     found = tuple((*a, 0, 0) if ":" in a[0] else a for a in addresses)
-    return (("https", hostname), proxied, None if named else found)
+    return ((kind.value, name), proxied, None if named else found, idle_s)
 
 
 @dataclass
@@ -132,6 +137,11 @@ class AgentWorker:
             authority=Hostname(hostname),
         )
         return self.open_with(lane_open.encode(LaneOpen(preamble, first)), lane, use)
+
+    def open_tcp(self, name: str, lane: int = 0, use: int = 1) -> LaneClient:
+        """Open a use of a lane for a client of a TCP service, which has said nothing so far."""
+        preamble = replace(PREAMBLE, service=ServiceKey(ServiceKind.TCP, name), authority=None)
+        return self.open_with(lane_open.encode(LaneOpen(preamble, b"")), lane, use)
 
     def open_with(self, content: bytes, lane: int = 0, use: int = 1) -> LaneClient:
         """Open a use with any content."""

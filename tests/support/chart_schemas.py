@@ -62,6 +62,7 @@ OWN_VARIABLES: Mapping[str, frozenset[str]] = {
             "TOWONEL_AGENT_GROUP",
             "TOWONEL_AGENT_HEALTH_LISTEN_ADDR",
             "TOWONEL_AGENT_SERVICES",
+            "TOWONEL_AGENT_TCP_SERVICES",
             "TOWONEL_ALLOW_INSECURE_HUB",
             "TOWONEL_INVITE_TOKEN",
         }
@@ -79,7 +80,9 @@ UNUSED_VARIABLES: Mapping[str, frozenset[str]] = {
             "TOWONEL_HUB_PUBLIC_URL",
         }
     ),
-    "agent": frozenset(),
+    "agent": frozenset(
+        {"TOWONEL_AGENT_CONFIG"}
+    ),  # a file, of which the chart has the parts as values
 }
 
 TEXT: Schema = {"type": "string"}
@@ -163,6 +166,13 @@ SERVICE = fields(
     origin=ADDRESS,
     proxy_protocol=one_of("v2", "none"),
     tls_mode=one_of("passthrough"),
+)
+TCP_SERVICE = fields(
+    name={"type": "string", "minLength": 1, "maxLength": 64},
+    origin=ADDRESS,
+    listen_port={"anyOf": [PORT, {"const": "auto"}]},
+    proxy_protocol=one_of("v2", "none"),
+    idle_timeout_secs={"type": "integer", "minimum": 1, "maximum": 86_400},
 )
 REACH: Schema = {"externalTrafficPolicy": one_of("Local", "Cluster"), "loadBalancerClass": TEXT}
 
@@ -318,15 +328,18 @@ EDGE_RULES = [
 ]
 
 
+def _list(item: Schema, *required: str) -> Schema:
+    return {"type": "array", "items": {**item, "required": [*required]}}
+
+
 def agent() -> tuple[dict[str, Schema], list[Schema]]:
     """Return fields and rules of the agent's chart."""
     own = {
         "token": fields(existingSecret={**NAME, **SET}, key=TEXT),
-        "services": {
-            "type": "array",
-            "items": {**SERVICE, "required": ["hostname", "origin"]},
-        },
+        "services": _list(SERVICE, "hostname", "origin"),
         "servicesConfigMap": SECRET,
+        "tcpServices": _list(TCP_SERVICE, "name", "origin", "listen_port"),
+        "tcpServicesConfigMap": SECRET,
         "group": {"type": "string", "minLength": 1},
         "replicas": {"type": "integer", "minimum": 0},
         "hub": fields(allowInsecure=FLAG),
@@ -337,7 +350,8 @@ def agent() -> tuple[dict[str, Schema], list[Schema]]:
         "test": fields(edge={"type": "string", "pattern": "^(.+:[0-9]+)?$"}),
         "networkPolicy": _policy(is_open=False),
     }
-    return own, [when({"servicesConfigMap.name": SET}, {"services": {"maxItems": 0}})]
+    lists = {"servicesConfigMap.name": "services", "tcpServicesConfigMap.name": "tcpServices"}
+    return own, [when({name: SET}, {items: {"maxItems": 0}}) for name, items in lists.items()]
 
 
 def umbrella() -> Schema:

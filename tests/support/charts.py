@@ -25,6 +25,12 @@ EDGE: Values = {
 }
 SERVICES = [{"hostname": "app.example.eu", "origin": "app:443", "proxy_protocol": "none"}]
 AGENT: Values = {"token": {"existingSecret": "invite"}, "services": SERVICES}
+TCP_SERVICES: Values = {
+    "tcpServices": [
+        {"name": "ssh", "origin": "forgejo:22", "listen_port": 2222, "idle_timeout_secs": 3600},
+        {"name": "db", "origin": "db:5432", "listen_port": "auto", "proxy_protocol": "v2"},
+    ]
+}
 ALL: Values = {"hub": HUB, "edge": {"advertisedAddresses": ["edge.example.eu:443"]}}
 MONITORED: Values = {
     "monitoring": {
@@ -146,11 +152,19 @@ CASES = {
     "agents": Case("towonel-agent", AGENT | MONITORED),
     "agents-by-configmap": Case(
         "towonel-agent",
-        PLACED | {"token": {"existingSecret": "invite"}, "servicesConfigMap": {"name": "services"}},
+        PLACED
+        | {
+            "token": {"existingSecret": "invite"},
+            "servicesConfigMap": {"name": "services"},
+            "tcpServicesConfigMap": {"name": "ports"},
+        },
     ),
     "agents-scaled": Case(
         "towonel-agent",
-        AGENT | SCALED | {"hub": {"allowInsecure": True}, "ca": {"configMap": "authorities"}},
+        AGENT
+        | TCP_SERVICES
+        | SCALED
+        | {"hub": {"allowInsecure": True}, "ca": {"configMap": "authorities"}},
     ),
     "all": Case("towonel", ALL),
     "all-with-agents": Case("towonel", ALL | {"agent": AGENT | {"enabled": True}}),

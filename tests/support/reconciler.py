@@ -12,7 +12,8 @@ from support.fork_server import start_worker
 from support.hub import TestHub, new_key
 
 from towonel.agent.app import serve_services
-from towonel.agent.core.services import Service, parse_services, tabulate_origins
+from towonel.agent.core.https_services import parse_https_services
+from towonel.agent.core.services import Service, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
 from towonel.agent.data_plane.lanes import Lanes
@@ -21,7 +22,7 @@ from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
-from towonel.agent.publisher import Publisher
+from towonel.agent.publishing.publisher import Publisher
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.timing import HubTiming, LinkTiming
 from towonel.agent.worker.messages import Start
@@ -31,7 +32,7 @@ from towonel.runtime.dns.resolver import Resolver
 from towonel.wire.tokens import InviteToken
 
 TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
-SERVICES = parse_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
+SERVICES = parse_https_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
 
 
 @dataclasses.dataclass

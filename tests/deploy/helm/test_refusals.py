@@ -66,6 +66,13 @@ MISTAKES = [
     ),
     Mistake("towonel-agent", "services", [{"host": "a.b", "origin": "app:1"}], "hostname"),
     Mistake("towonel-agent", "servicesConfigMap.name", "services", "services"),
+    Mistake("towonel-agent", "tcpServices", [{"name": "ssh", "origin": "a:1"}], "listen_port"),
+    Mistake(
+        "towonel-agent",
+        "tcpServices",
+        [{"name": "ssh", "origin": "a:1", "listen_port": "any"}],
+        "tcpServices/0/listen_port",
+    ),
     Mistake("towonel-agent", "group", ""),
     Mistake("towonel-agent", "env.TOWONEL_AGENT_WORKER", 2),
     Mistake("towonel", "hubs", {}),

@@ -89,11 +89,14 @@ def test_a_program_takes_the_variables_of_its_pod(case: str) -> None:
 
 def test_services_of_an_agent_are_what_its_program_reads() -> None:
     given = plain("agents-scaled")
-    read = PROGRAMS["agent"].model_fields["services"].metadata[0].func
+    fields = PROGRAMS["agent"].model_fields
+    https, tcp = (fields[name].metadata[0].func for name in ("services", "tcp_services"))
 
-    (service,) = read(given["TOWONEL_AGENT_SERVICES"])
+    (service,) = https(given["TOWONEL_AGENT_SERVICES"])
+    ssh, db = tcp(given["TOWONEL_AGENT_TCP_SERVICES"])
 
     assert service.origin.port == 443
+    assert (ssh.port, ssh.origin.idle_timeout_s, db.port) == (2222, 3600, "auto")
 
 
 def test_a_setting_of_another_program_is_no_variable_of_this_one() -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,8 +11,10 @@ import pytest
 import pytest_asyncio
 from support.clients import Client
 from support.origins import Certificates, CommandOrigin, expected_digest
+from support.ports import free_port
 from support.programs import OwnProcess, ProcessRunner, Program
 from support.stack import Node, Stack, ready, service, until
+from support.tcp_origins import plain_origin, tcp_service
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
 SIZE = 8 * 1024 * 1024
@@ -32,7 +35,7 @@ async def client(
 class Arrivals:
     """Clients that come at a steady rate, each with a connection of its own."""
 
-    client: Client
+    ask: Callable[[str], Awaitable[bytes]]
     pause_s: float
     answers: list[bytes] = field(default_factory=list[bytes])
 
@@ -43,7 +46,7 @@ class Arrivals:
             await asyncio.sleep(self.pause_s)
 
     async def _ask(self) -> None:
-        self.answers.append(await self.client.ask("name"))
+        self.answers.append(await self.ask("name"))
 
 
 def newest_log(stack: Stack) -> str:
@@ -64,14 +67,20 @@ async def upgrade(stack: Stack) -> Node[Program]:
     return new
 
 
-async def upgrade_among(stack: Stack, client: Client, rate: int, settled: int) -> Arrivals:
+async def upgrade_among(
+    stack: Stack,
+    ask: Callable[[str], Awaitable[bytes]],
+    rate: int,
+    settled: int,
+    way: str = "lane",
+) -> Arrivals:
     """Upgrade while clients come, until so many have been served by the new process."""
-    arrivals, done = Arrivals(client, 1 / rate), asyncio.Event()
+    arrivals, done = Arrivals(ask, 1 / rate), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(arrivals.run(tasks, done))
         await until(lambda: len(arrivals.answers) > settled)
         new = await upgrade(stack)
-        await new.reaches(settled, "towonel_edge_connections_served_total", way="lane")
+        await new.reaches(settled, "towonel_edge_connections_served_total", way=way)
         done.set()
     return arrivals
 
@@ -79,12 +88,33 @@ async def upgrade_among(stack: Stack, client: Client, rate: int, settled: int) -
 async def test_no_client_fails_while_an_edge_is_upgraded(
     fresh_processes: Stack, client: Client
 ) -> None:
-    arrivals = await upgrade_among(fresh_processes, client, rate=20, settled=5)
+    arrivals = await upgrade_among(fresh_processes, client.ask, rate=20, settled=5)
 
     assert set(arrivals.answers) == {b"home\n"}
     refused = partial(fresh_processes.edges[0].metric, "towonel_edge_connections_refused_total")
     # An agent that dials a lane may hang up again, since its session has ended.
     assert await refused() == await refused(code="client_closed")
+
+
+async def test_no_client_of_a_tcp_service_fails_while_an_edge_is_upgraded(
+    fresh_processes: Stack, hostname: str
+) -> None:
+    stack, port = fresh_processes, free_port()
+
+    async def ask(_: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async with plain_origin(b"home") as origin:
+        services = json.dumps([tcp_service("plain", origin.port, port)])
+        token = await stack.invite(hostname)
+        await stack.start_agent(token, TOWONEL_AGENT_TCP_SERVICES=services)
+        arrivals = await upgrade_among(stack, ask, rate=20, settled=5, way="tls_lane")
+
+    assert set(arrivals.answers) == {b"homeend"}
 
 
 async def downloaded_during_upgrade(stack: Stack, client: Client) -> str:
@@ -132,7 +162,7 @@ async def test_an_upgrade_without_an_edge_to_replace_is_a_start(fresh_processes:
 async def test_no_client_of_200_a_second_fails_while_an_edge_is_upgraded(
     fresh_processes: Stack, client: Client
 ) -> None:
-    arrivals = await upgrade_among(fresh_processes, client, rate=200, settled=400)
+    arrivals = await upgrade_among(fresh_processes, client.ask, rate=200, settled=400)
 
     assert len(arrivals.answers) > 800
     assert set(arrivals.answers) == {b"home\n"}
