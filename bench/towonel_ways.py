@@ -1,6 +1,7 @@
-"""Ways of Towonel from edge to agent: lanes, of both engines, lanes inside TLS, and streams of QUIC."""
+"""Ways of Towonel from edge to agent: lanes, of both engines, lanes inside TLS, streams of QUIC, and a TCP service."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from cells import MAX_CONNECTIONS
 from load_driver import HOSTNAME
 from process_usage import connections_to
 from subject import Entry, Subject, SubjectError
+from support.ports import free_port
 from support.programs import OwnProcess, Program, own_processes
 from support.stack import Node, Stack, service, until
 
@@ -33,7 +35,7 @@ def ways(workers: int = 1) -> list[Subject]:
         "lanes-tls": {LANES: "tls"},
         "streams": {LANES: STREAMS},
     }
-    return [
+    by_name = [
         Subject(
             name,
             partial(run, way, workers),
@@ -42,6 +44,7 @@ def ways(workers: int = 1) -> list[Subject]:
         )
         for name, way in named.items()
     ]
+    return [*by_name, Subject("tcp", partial(run, {LANES: "auto"}, workers, is_tcp=True))]
 
 
 def find_obstacle(way: Mapping[str, str]) -> str | None:
@@ -55,9 +58,9 @@ def find_obstacle(way: Mapping[str, str]) -> str | None:
 
 @contextlib.asynccontextmanager
 async def run(
-    way: Mapping[str, str], workers: int, folder: Path, origin: int
+    way: Mapping[str, str], workers: int, folder: Path, origin: int, *, is_tcp: bool = False
 ) -> AsyncIterator[Entry]:
-    """Hub, edge and agent as their users start them."""
+    """Hub, edge and agent as their users start them, with an HTTPS service or a TCP one."""
     async with own_processes(folder, forked=False) as runner:
         stack = Stack(runner, folder / "state")
         hub = await stack.start_hub()
@@ -69,12 +72,15 @@ async def run(
             AGENT_WORKERS: str(workers),
             "TOWONEL_AGENT_MAX_STREAMS": str(2 * MAX_CONNECTIONS),
         }
-        agent = await stack.start_agent(token, service(HOSTNAME, origin), wait=True, **environ)
+        services, port = [service(HOSTNAME, origin)], stack.edge_port
+        if is_tcp:
+            services, port = [], free_port()
+            tcp = {"name": "bench", "origin": f"127.0.0.1:{origin}", "listen_port": port}
+            environ["TOWONEL_AGENT_TCP_SERVICES"] = json.dumps([tcp])
+        agent = await stack.start_agent(token, *services, wait=True, **environ)
         if way[LANES] != STREAMS:
             await _has_lanes(_pid(agent), stack.edge_port)
-        yield Entry(
-            stack.edge_port, {"server": _pid(edge), "client": _pid(agent), "hub": _pid(hub)}
-        )
+        yield Entry(port, {"server": _pid(edge), "client": _pid(agent), "hub": _pid(hub)})
 
 
 async def _has_lanes(agent: int, edge_port: int) -> None:
