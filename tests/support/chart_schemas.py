@@ -295,6 +295,7 @@ def edge() -> tuple[dict[str, Schema], list[Schema]]:
         "service": _service(**REACH),
         "clientService": _service(enabled=FLAG, **REACH),
         "hostPort": PORT,
+        "tcpPorts": {"type": "array", "items": PORT, "uniqueItems": True},
         "ports": fields(edge=HIGH_PORT, health=HIGH_PORT),
         "proxyProtocol": fields(enabled=FLAG, trusted={"type": "array", "items": TEXT}),
         "redis": fields(urlSecret=SECRET),

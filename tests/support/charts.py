@@ -114,6 +114,7 @@ CASES = {
         | PLACED
         | {
             "replicas": 2,
+            "tcpPorts": [2222, 5432],
             "clientService": {"enabled": True},
             "redis": {"urlSecret": {"name": "redis"}},
             "persistence": {"storageClass": "fast"},
@@ -129,7 +130,13 @@ CASES = {
     ),
     "edges-of-nodes": Case(
         "towonel-edge",
-        EDGE | PLACED | {"kind": "DaemonSet", "advertisedAddresses": ["$(HOST_IP):443"]},
+        EDGE
+        | PLACED
+        | {
+            "kind": "DaemonSet",
+            "advertisedAddresses": ["$(HOST_IP):443"],
+            "tcpPorts": [2222],
+        },
     ),
     "edges-by-address": Case(
         "towonel-edge",

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from towonel.wire import lane_admission
 from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.lane_admission import LaneAnswer, LaneHello
+from towonel.wire.lane_admission import LaneAnswer, LaneHello, tls_pool_id
+from towonel.wire.messages import SESSION_ID_BYTES
 
 NONCES = st.binary(min_size=16, max_size=16)
 
@@ -44,3 +45,12 @@ def test_a_refusal_has_a_code_and_proves_nothing() -> None:
     assert data == b"\x00\x6a" + bytes(48)
     assert lane_admission.decode_answer(data) is Code.OVERLOADED
     assert lane_admission.decode_answer(b"\xff\xff" + bytes(48)) is Code.INTERNAL
+
+
+@pytest.mark.branches
+@given(st.binary(min_size=SESSION_ID_BYTES, max_size=SESSION_ID_BYTES))
+def test_the_pool_inside_tls_has_an_id_that_leads_back_to_the_session(session_id: bytes) -> None:
+    pool_id = tls_pool_id(session_id)
+
+    assert pool_id != session_id
+    assert (len(pool_id), tls_pool_id(pool_id)) == (SESSION_ID_BYTES, session_id)

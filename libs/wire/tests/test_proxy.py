@@ -90,6 +90,11 @@ def test_a_header_without_addresses_of_tcp_leaves_those_of_the_connection(data: 
     assert proxy.read(data[:-1]) is None
 
 
+def test_a_header_says_how_long_it_is_once_its_fixed_part_is_there() -> None:
+    assert {proxy.count_needed(FIXTURE[:cut]) for cut in range(16)} == {16}
+    assert proxy.count_needed(FIXTURE[:16]) == proxy.count_needed(FIXTURE) == len(FIXTURE)
+
+
 def test_version_1_is_refused_by_its_name() -> None:
     with pytest.raises(ProtocolError, match="PROXY v1, only v2"):
         proxy.read(b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n")

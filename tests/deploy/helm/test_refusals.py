@@ -53,6 +53,8 @@ MISTAKES = [
     Mistake("towonel-edge", "advertisedAddressesByEdge", {"a": ["b:1"]}, "advertisedAddresses"),
     Mistake("towonel-edge", "ports.edge", 443),
     Mistake("towonel-edge", "hostPort", 70_000),
+    Mistake("towonel-edge", "tcpPorts", [70_000], "tcpPorts/0"),
+    Mistake("towonel-edge", "tcpPorts", "2222"),
     Mistake("towonel-edge", "service.type", "ExternalName"),
     Mistake("towonel-edge", "service.externalTrafficPolicy", "local"),
     Mistake("towonel-edge", "proxyProtocol.trusted", "10.0.0.0/8"),

@@ -33,6 +33,13 @@ containers:
         {{- if eq .Values.kind "DaemonSet" }}
         hostPort: {{ .Values.hostPort }}
         {{- end }}
+      {{- range .Values.tcpPorts }}
+      - name: tcp-{{ int . }}
+        containerPort: {{ int . }}
+        {{- if eq $.Values.kind "DaemonSet" }}
+        hostPort: {{ int . }}
+        {{- end }}
+      {{- end }}
       - name: health
         containerPort: {{ .Values.ports.health }}
     env:
@@ -133,4 +140,11 @@ loadBalancerClass: {{ $service.loadBalancerClass }}
 {{- if $index }},{{ end }}{{ printf "%s-%d:%d" $name $index (int $.Values.service.port) -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{/* Ports of TCP services, as a Service has them. */}}
+{{- define "towonel.edge.tcpServicePorts" -}}
+{{- range .Values.tcpPorts }}
+- {name: tcp-{{ int . }}, port: {{ int . }}, targetPort: tcp-{{ int . }}, protocol: TCP}
+{{- end }}
 {{- end }}

@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.core.route_table import RouteTable, TableChange, route_keys
+from towonel.edge.core.route_table import (
+    RouteTable,
+    TableChange,
+    find_hostname,
+    find_port,
+    name_port,
+    route_keys,
+)
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route, RouteDelta, TlsMode, decode_delta, encode_delta
@@ -195,3 +202,22 @@ def test_a_table_counts_its_changes() -> None:
     new.apply(RouteDelta(2, snapshot=False, blocked=(ALICE,)))
 
     assert new.changes == before + 1
+
+
+def test_a_port_is_a_public_name_like_a_hostname() -> None:
+    ssh = Route(ServiceKind.TCP, "ssh", ALICE, 2222)
+    both = table(ssh, https("*.example.eu"))
+
+    assert name_port(2222) == ssh.key
+    assert both.lookup(name_port(2222)) == ssh
+    assert both.lookup(name_port(2223)) is None
+    assert route_keys(ssh.key) == (ssh.key,)
+    assert (find_port(ssh.key), find_port("https:app.example.eu")) == (2222, None)
+    assert (find_hostname(ssh.key), find_hostname("a.example.eu")) == (None, "a.example.eu")
+
+
+def test_the_port_of_a_blocked_tenant_leads_nowhere() -> None:
+    blocked = table(Route(ServiceKind.TCP, "ssh", ALICE, 2222))
+    blocked.apply(RouteDelta(2, snapshot=False, blocked=(ALICE,)))
+
+    assert blocked.lookup(name_port(2222)) is None

@@ -1,20 +1,27 @@
 """Listeners of TCP services: bound with a route, tried again where that fails, handed on in an upgrade."""
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 from support.ports import free_port
 from support.tunnel import until
 
+from towonel.edge.app import Edge
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.data_plane import port_listeners
 from towonel.edge.data_plane.port_listeners import ListenerFailure, PortListeners
 from towonel.edge.data_plane.sockets import bind_socket
 from towonel.edge.metrics import Metrics
+from towonel.edge.settings import EdgeSettings
+from towonel.edge.timing import DEFAULT_TIMING
+from towonel.runtime.settings import load
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
@@ -115,7 +122,7 @@ def test_why_a_port_cannot_be_had_is_said(
     word: str,
 ) -> None:
     def refuse(host: str, port: int) -> socket.socket:
-        raise OSError(number, __import__("os").strerror(number))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(port_listeners, "bind_socket", refuse)
     listening.ports.listen()
@@ -176,3 +183,18 @@ def test_no_more_ports_are_bound_than_leave_descriptors_for_clients(
     failures = [failure for _, failure in listening.ports.describe() if failure]
     assert [failure.code for failure in failures] == [Code.PORT_UNAVAILABLE]
     assert "1 ports are listened on already" in failures[0].detail
+
+
+def test_an_edge_listens_for_services_where_agents_connect(tmp_path: Path) -> None:
+    environ = {
+        "TOWONEL_DATA_DIR": str(tmp_path),
+        "TOWONEL_EDGE_LISTEN_ADDR": "127.0.0.1:4443",  # of a proxy in front
+        "TOWONEL_EDGE_SESSION_LISTEN_ADDR": "127.0.0.2:443",
+    }
+    edge, port = Edge(load(EdgeSettings, environ), DEFAULT_TIMING), free_port()
+    ports = edge.plane.ports
+    with contextlib.closing(ports):
+        ports.listen()
+        route = Route(ServiceKind.TCP, "ssh", TENANT, port)
+        edge.routes.apply(RouteDelta(1, snapshot=True, routes=(route,)))
+        assert ports.sockets[port].getsockname() == ("127.0.0.2", port)

@@ -118,7 +118,7 @@ class Edge:
             self.refusals,
             access_log,
             self.health,
-            self.settings.listen[0],
+            self.settings.session_address[0],  # where clients connect, a proxy may be in front
         )
 
     async def start_admin(self) -> None:
