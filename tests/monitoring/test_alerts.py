@@ -29,6 +29,7 @@ HEALTHY = {
     f'towonel_edge_connections_refused_total{{{EDGE}, code="overloaded"}}': "0+1x30",
     f'towonel_edge_connections_refused_total{{{EDGE}, code="no_agent"}}': "0+1x30",
     f"towonel_edge_accept_errors_total{{{EDGE}}}": "3x30",
+    f'towonel_edge_listeners{{{EDGE}, state="failed"}}': "0x30",
     f"towonel_edge_route_index_failures_total{{{EDGE}}}": "3x30",
     f"towonel_edge_worker_restarts_total{{{EDGE}}}": "3x30",
     f"towonel_agent_ready{{{AGENT}}}": "1x30",
@@ -66,6 +67,10 @@ TROUBLES = {
         "0+60x30",
     ),
     "TowonelEdgeAcceptErrors": (f"towonel_edge_accept_errors_total{{{EDGE}}}", "3+1x30"),
+    "TowonelEdgePortsUnavailable": (
+        f'towonel_edge_listeners{{{EDGE}, state="failed"}}',
+        "1x30",
+    ),
     "TowonelEdgeRoutesWithoutMemory": (
         f"towonel_edge_route_index_failures_total{{{EDGE}}}",
         "3+4x30",
