@@ -134,6 +134,7 @@ async def test_ten_thousand_ports_are_taken_and_one_more_is_refused(hub: TestHub
     )
 
 
+@pytest.mark.both_databases
 async def test_a_report_is_kept_without_ports_that_have_no_route(hub: TestHub) -> None:
     """And without the field where none is left: a replica of an older version does not know it."""
     token, node = await hub.invite("a.eu"), hub.context.keys.node
