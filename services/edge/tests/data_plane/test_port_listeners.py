@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -60,13 +60,13 @@ class Listening:
 
 
 @pytest.fixture
-def listening(metrics: Metrics) -> Iterator[Listening]:
+async def listening(metrics: Metrics) -> AsyncIterator[Listening]:
     found = Listening(metrics)
     yield found
     found.ports.close()
 
 
-def test_ports_are_bound_once_the_edge_listens_and_left_with_their_routes(
+async def test_ports_are_bound_once_the_edge_listens_and_left_with_their_routes(
     listening: Listening, counted: Counted
 ) -> None:
     early, late = free_port(), free_port()
@@ -114,14 +114,14 @@ async def test_a_busy_port_is_a_state_said_once_and_tried_again(
         (errno.EADDRINUSE, Code.PORT_IN_USE, "in use"),
     ],
 )
-def test_why_a_port_cannot_be_had_is_said(
+async def test_why_a_port_cannot_be_had_is_said(
     listening: Listening,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
     code: Code,
     word: str,
 ) -> None:
-    def refuse(host: str, port: int) -> socket.socket:
+    def refuse(host: str, port: int, *, is_shared: bool) -> socket.socket:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(port_listeners, "bind_socket", refuse)
@@ -134,7 +134,35 @@ def test_why_a_port_cannot_be_had_is_said(
     assert word in failure.detail
 
 
-def test_a_port_withdrawn_while_it_is_busy_is_no_failure_any_more(
+async def test_a_port_that_no_descriptor_is_left_for_is_not_half_open(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(port: int, sock: socket.socket) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(listening.ports, "_on_opened", refuse)
+    listening.ports.listen()
+    port = free_port()
+    listening.publish(port)
+
+    [(_, failure)] = listening.ports.describe()
+    assert failure is not None
+    assert (failure.code, listening.ports.sockets) == (Code.PORT_UNAVAILABLE, {})
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+async def test_ports_that_cannot_be_had_again_and_again_are_few_lines(listening: Listening) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, capture_logs() as lines:
+        port = int(other.getsockname()[1])
+        listening.ports.listen()
+        for _ in range(50):
+            listening.publish(port)
+            listening.withdraw(port)
+
+    assert sum(line["event"] == "listener.failed" for line in lines) <= 2
+
+
+async def test_a_port_withdrawn_while_it_is_busy_is_no_failure_any_more(
     listening: Listening, counted: Counted
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -148,7 +176,7 @@ def test_a_port_withdrawn_while_it_is_busy_is_no_failure_any_more(
     assert listening.closed == []
 
 
-def test_sockets_of_a_predecessor_are_used_and_those_without_a_route_closed(
+async def test_sockets_of_a_predecessor_are_used_and_those_without_a_route_closed(
     listening: Listening,
 ) -> None:
     own, left = bind_socket("127.0.0.1", 0), bind_socket("127.0.0.1", 0)
@@ -161,7 +189,9 @@ def test_sockets_of_a_predecessor_are_used_and_those_without_a_route_closed(
     assert left.fileno() == -1
 
 
-def test_clients_that_wait_are_handed_over_by_port_when_it_stops(listening: Listening) -> None:
+async def test_clients_that_wait_are_handed_over_by_port_when_it_stops(
+    listening: Listening,
+) -> None:
     port = free_port()
     listening.ports.listen()
     listening.publish(port)
@@ -173,7 +203,7 @@ def test_clients_that_wait_are_handed_over_by_port_when_it_stops(listening: List
     assert listening.opened == [port]
 
 
-def test_no_more_ports_are_bound_than_leave_descriptors_for_clients(
+async def test_no_more_ports_are_bound_than_leave_descriptors_for_clients(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening.ports, "_most", 1)
@@ -185,7 +215,7 @@ def test_no_more_ports_are_bound_than_leave_descriptors_for_clients(
     assert "1 ports are listened on already" in failures[0].detail
 
 
-def test_an_edge_listens_for_services_where_agents_connect(tmp_path: Path) -> None:
+async def test_an_edge_listens_for_services_where_agents_connect(tmp_path: Path) -> None:
     environ = {
         "TOWONEL_DATA_DIR": str(tmp_path),
         "TOWONEL_EDGE_LISTEN_ADDR": "127.0.0.1:4443",  # of a proxy in front

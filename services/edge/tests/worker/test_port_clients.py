@@ -294,6 +294,16 @@ async def test_a_port_is_another_tenants_as_soon_as_its_route_is(edge: Edge) -> 
     assert edge.is_listening()
 
 
+async def test_the_edges_own_port_is_no_services(edge: Edge) -> None:
+    """Sockets that share a port share its clients: a tenant would get a part of all others'."""
+    own = edge.front.port
+    edge.change(routes=(Route(ServiceKind.TCP, "evil", OTHER, own),))
+
+    ports = edge.front.plane.ports
+    assert own not in ports.sockets
+    assert ports.failures[own].code is Code.PORT_IN_USE
+
+
 async def test_the_port_of_a_blocked_tenant_is_left_and_comes_back(edge: Edge) -> None:
     edge.change(blocked=(TENANT,))
     assert not edge.is_listening()

@@ -1,6 +1,7 @@
 """Listeners of TCP services: each port is bound while it has a route, and tried again while it cannot be."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import resource
@@ -14,6 +15,7 @@ import structlog
 from towonel.edge.core.route_table import RouteTable, find_port, name_port
 from towonel.edge.data_plane.sockets import BACKLOG, bind_socket, take_waiting
 from towonel.edge.metrics import Metrics
+from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
@@ -71,6 +73,7 @@ class PortListeners:
         self.failures: dict[int, ListenerFailure] = {}
         self.inherited: dict[int, socket.socket] = {}
         self._is_listening = False
+        self._lines = LogLimit()  # a tenant may publish ports that cannot be had again and again
 
     def change(self, delta: RouteDelta) -> None:
         """Act on a change that the table has taken."""
@@ -120,6 +123,7 @@ class PortListeners:
             sock.close()
         for left in (self.sockets, self.inherited, self.failures):
             left.clear()
+        self._lines.flush()
         self._count()
 
     def _update(self, ports: Collection[int]) -> None:
@@ -139,18 +143,20 @@ class PortListeners:
     def _open(self, port: int) -> bool:
         try:
             sock = self.inherited.pop(port, None) or self._bind(port)
+            self.sockets[port] = sock
+            self._on_opened(port, sock)  # which takes a descriptor for each worker
         except OSError as error:
+            self._close(port)
             self._note(port, error)
             return False
-        self.sockets[port] = sock
         self.failures.pop(port, None)
-        self._on_opened(port, sock)
         return True
 
     def _bind(self, port: int) -> socket.socket:
         if len(self.sockets) >= self._most:
             raise OSError(errno.EMFILE, f"{self._most} ports are listened on already")
-        sock = bind_socket(self._host, port)
+        # Else a service could have the port of the edge itself, or of another program, and a part of its clients.
+        sock = bind_socket(self._host, port, is_shared=False)
         try:
             sock.listen(BACKLOG)
         except OSError:
@@ -166,9 +172,8 @@ class PortListeners:
         failure = ListenerFailure(code, detail)
         if self.failures.get(port) != failure:
             tenant_id = self._tenants[port].hex()
-            log.warning(
-                "listener.failed", port=port, tenant_id=tenant_id, code=code.word, detail=detail
-            )
+            facts = {"port": port, "tenant_id": tenant_id, "code": code.word, "detail": detail}
+            self._lines.warning("listener.failed", key=(tenant_id, code), times=1, **facts)
         self.failures[port] = failure
 
     def _close(self, port: int) -> bool:
@@ -176,6 +181,8 @@ class PortListeners:
         if sock is None:
             return False
         self._on_closed(port)
+        with contextlib.suppress(OSError):  # workers close theirs a moment later
+            sock.shutdown(socket.SHUT_RDWR)
         sock.close()
         return True
 

@@ -9,10 +9,11 @@ from towonel.runtime.sockets import accept_waiting
 BACKLOG: Final = 1024  # connections the kernel keeps while workers are busy; somaxconn caps it
 
 
-def bind_socket(host: str, port: int) -> socket.socket:
-    """Return a socket bound to an address, which another process may share.
+def bind_socket(host: str, port: int, *, is_shared: bool = True) -> socket.socket:
+    """Return a socket bound to an address, which another process of this user may share.
 
-    It takes no share of the clients before it listens. What it accepts has its options. Port 0 takes a
+    It takes no share of the clients before it listens. One that is not shared is nobody else's, and whoever has the
+    address already keeps it alone. What it accepts has its options. Port 0 takes a
     free port. `::` takes IPv4 too.
 
     Raises:
@@ -23,7 +24,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
         tune(sock)  # a worker that dies is a reset for its clients, and no end of an answer
         if host == "::":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)

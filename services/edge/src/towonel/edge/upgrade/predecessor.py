@@ -66,7 +66,7 @@ class Predecessor:
             await asyncio.sleep(CHECK_S)
 
     def take_ports(self) -> dict[int, socket.socket]:
-        """Return its sockets of TCP services, by port; one that has not come is bound beside it."""
+        """Return its sockets of TCP services, by port; one that has not come can be had once that process has ended."""
         ports, self._ports = self._ports, {}
         return ports
 

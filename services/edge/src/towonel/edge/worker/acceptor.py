@@ -70,6 +70,11 @@ class Acceptor(Handler):
         self._paused = False
         self._loop.add(self._sock.fileno(), self, _EXCLUSIVE)
 
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._loop.release(self._sock.fileno())
+
     def _accept(self) -> bool:
         try:
             sock, peer = accept(self._sock, self._hop)
@@ -78,10 +83,12 @@ class Acceptor(Handler):
         except ConnectionAbortedError:
             return True  # the client left before its turn
         except OSError as error:
+            if error.errno == errno.EINVAL:  # control has ended it, and says so
+                self._pause()
+                return False
             self._on_error(errno.errorcode.get(error.errno or 0, "unknown"))
             if not self._paused:
-                self._paused = True
-                self._loop.release(self._sock.fileno())
+                self._pause()
                 self._loop.delays.arm(self, PAUSE_S)
             return False
         self._on_accepted(sock, peer, self._name)
