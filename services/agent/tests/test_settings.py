@@ -72,19 +72,22 @@ def test_a_number_of_workers_that_makes_no_sense_is_refused(value: str) -> None:
     assert load(AgentSettings, GOOD).workers == 1
 
 
-def test_services_of_both_variables_are_served_and_checked_together() -> None:
-    settings = load(AgentSettings, GOOD | {"TOWONEL_AGENT_TCP_SERVICES": tcp("ssh", 22)})
+def test_services_of_all_variables_are_served_and_checked_together() -> None:
+    tcp, udp = "TOWONEL_AGENT_TCP_SERVICES", "TOWONEL_AGENT_UDP_SERVICES"
+    settings = load(AgentSettings, GOOD | {tcp: named("ssh", 22), udp: named("ssh")})
     with pytest.raises(SettingsError) as caught:
-        load(AgentSettings, GOOD | {"TOWONEL_AGENT_TCP_SERVICES": tcp("ssh", "a.eu", "A.eu")})
+        load(AgentSettings, GOOD | {tcp: named("ssh", "a.eu", "A.eu"), udp: named("a.eu")})
 
-    assert [str(each.key) for each in settings.all_services] == ["https:a.eu", "tcp:ssh", "tcp:22"]
+    keys = [str(each.key) for each in settings.all_services]
+    assert keys == ["https:a.eu", "tcp:ssh", "tcp:22", "udp:ssh"]
     assert [line.partition(".name: is a hostname")[0] for line in caught.value.problems] == [
-        "TOWONEL_AGENT_TCP_SERVICES: [1] (a.eu)",
-        "TOWONEL_AGENT_TCP_SERVICES: [2] (A.eu)",
+        f"{tcp}: [1] (a.eu)",
+        f"{tcp}: [2] (A.eu)",
+        f"{udp}: [0] (a.eu)",
     ]
 
 
-def tcp(*names: object) -> str:
+def named(*names: object) -> str:
     fields = {"origin": "127.0.0.1:1", "listen_port": "auto"}
     return json.dumps([{"name": str(name), **fields} for name in names])
 
@@ -94,7 +97,8 @@ def test_too_many_services_in_all_are_blamed_on_a_variable_that_has_some() -> No
     services = json.dumps([{"hostname": name, "origin": "127.0.0.1:1"} for name in long])
     for more, blamed in (
         ({}, "SERVICES"),
-        ({"TOWONEL_AGENT_TCP_SERVICES": tcp(1)}, "TCP_SERVICES"),
+        ({"TOWONEL_AGENT_TCP_SERVICES": named(1)}, "TCP_SERVICES"),
+        ({"TOWONEL_AGENT_UDP_SERVICES": named(1)}, "UDP_SERVICES"),
     ):
         with pytest.raises(SettingsError, match="too long in all") as caught:
             load(AgentSettings, GOOD | {"TOWONEL_AGENT_SERVICES": services} | more)
@@ -107,7 +111,7 @@ def test_an_agent_without_a_service_is_questioned(value: str) -> None:
     (warning,) = load(AgentSettings, GOOD | {"TOWONEL_AGENT_SERVICES": value}).warnings
 
     assert warning.startswith("TOWONEL_AGENT_SERVICES: has no service")
-    some = {"TOWONEL_AGENT_SERVICES": value, "TOWONEL_AGENT_TCP_SERVICES": tcp("ssh")}
+    some = {"TOWONEL_AGENT_SERVICES": value, "TOWONEL_AGENT_TCP_SERVICES": named("ssh")}
     assert load(AgentSettings, GOOD | some).warnings == ()
     assert "withdraws all that agents of TOWONEL_AGENT_GROUP=default with its token" in warning
     assert load(AgentSettings, GOOD).warnings == ()

@@ -10,6 +10,7 @@ from support.fork_server import CommandResult, run_command
 from towonel.wire.tokens import InviteToken
 
 TOKEN = InviteToken("https://hub.example.eu", bytes(16), b"S" * 32, b"K" * 32).encode()
+BOUNDS = "idle for 60 s at most, 67108864 bytes without an answer at most"  # of a flow
 
 
 def run_agent(folder: Path, *arguments: str, **environ: str) -> CommandResult:
@@ -27,6 +28,8 @@ def test_a_check_shows_all_services_and_starts_nothing(tmp_path: Path) -> None:
         "none",
         "--tcp",
         "2222:ssh:22",
+        "--udp",
+        "dns=auto:53",
     )
     ended = run_agent(tmp_path, *flags, "--check", TOWONEL_AGENT_GROUP="home")
 
@@ -35,6 +38,7 @@ def test_a_check_shows_all_services_and_starts_nothing(tmp_path: Path) -> None:
         "hub https://hub.example.eu, group home",
         "https:a.eu: origin 127.0.0.1:8443, without PROXY header",
         "tcp:tcp-2222, public port 2222: origin ssh:22, without PROXY header",
+        f"udp:dns, public port auto: origin 127.0.0.1:53, {BOUNDS}",
         "the settings are complete and valid",
     ]
 
@@ -64,6 +68,7 @@ def test_a_health_check_asks_where_the_file_of_settings_says(tmp_path: Path) -> 
     ("arguments", "problem"),
     [
         (("--tcp", "22"), "--tcp 22: must be [NAME=]PUBLIC_PORT:[HOST:]PORT, as in 2222:22"),
+        (("--udp", "53"), "--udp 53: must be [NAME=]PUBLIC_PORT:[HOST:]PORT, as in 5353:53"),
         (("--hostname", "a.eu"), "--hostname: each goes with a --to"),
         (("--proxy-protocol", "v1"), "invalid choice: 'v1'"),
     ],
@@ -88,4 +93,4 @@ def test_help_shows_the_flags_with_examples(tmp_path: Path) -> None:
     shown = run_agent(tmp_path, "--help").stdout
 
     assert "  towonel-agent --hostname app.example.eu --to 8443\n" in shown
-    assert "  towonel-agent --tcp ssh=2222:forgejo:22 --tcp auto:5432\n" in shown
+    assert "  towonel-agent --tcp ssh=2222:forgejo:22 --tcp auto:5432 --udp dns=5353:53\n" in shown

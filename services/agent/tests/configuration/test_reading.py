@@ -13,6 +13,7 @@ TOKEN = InviteToken("https://hub.example.eu", bytes(16), b"S" * 32, b"K" * 32)
 WEB = json.dumps([{"hostname": "a.eu", "origin": "127.0.0.1:1"}])
 SSH = json.dumps([{"name": "ssh", "origin": "127.0.0.1:22", "listen_port": 2222}])
 SERVICES, TCP_SERVICES = "TOWONEL_AGENT_SERVICES", "TOWONEL_AGENT_TCP_SERVICES"
+UDP_SERVICES = "TOWONEL_AGENT_UDP_SERVICES"
 YAML = f"""
 invite_token: {TOKEN.encode()}
 lanes: off
@@ -22,6 +23,8 @@ allow_insecure_hub: true
 services: [{{hostname: a.eu, origin: "127.0.0.1:1"}}]
 tcp_services:
   - {{name: ssh, origin: "127.0.0.1:22", listen_port: auto, idle_timeout_secs: 300}}
+udp_services:
+  - {{name: ssh, origin: "127.0.0.1:53", listen_port: 22, max_unanswered_bytes: 4096}}
 """
 
 
@@ -47,11 +50,10 @@ def test_a_file_may_have_every_setting(file: Path) -> None:
     assert settings.invite_token == TOKEN
     assert (settings.lanes, settings.workers, settings.allow_insecure_hub) == ("off", 3, True)
     assert settings.trusted_edges == frozenset({b"\xab" * 32})
-    assert [str(each.key) for each in settings.all_services] == ["https:a.eu", "tcp:ssh"]
-    assert (settings.all_services[1].port, settings.all_services[1].origin.idle_timeout_s) == (
-        "auto",
-        300,
-    )
+    web, ssh, other = settings.all_services
+    assert [str(each.key) for each in (web, ssh, other)] == ["https:a.eu", "tcp:ssh", "udp:ssh"]
+    assert (ssh.port, ssh.origin.idle_timeout_s) == ("auto", 300)
+    assert (other.port, other.origin.max_unanswered_bytes) == (22, 4096)
     assert settings.files == (str(file),)
 
 
@@ -98,6 +100,7 @@ KNOWN = [
     "services",
     "tcp_services",
     "trusted_edges",
+    "udp_services",
     "workers",
 ]
 
@@ -113,13 +116,15 @@ def test_flags_are_services_and_stand_beside_no_others_of_their_kind(file: Path)
         {TCP_SERVICES: SSH}, {"TOWONEL_INVITE_TOKEN": TOKEN.encode(), SERVICES: WEB}
     )
     both = problems(
-        {SERVICES: WEB, f"{TCP_SERVICES}_FILE": "x"}, **{SERVICES: WEB, TCP_SERVICES: SSH}
+        {SERVICES: WEB, f"{TCP_SERVICES}_FILE": "x", UDP_SERVICES: SSH},
+        **{SERVICES: WEB, TCP_SERVICES: SSH, UDP_SERVICES: SSH},
     )
 
     assert [str(each.key) for each in settings.all_services] == ["https:a.eu", "tcp:ssh"]
-    assert both[:2] == [
+    assert both[:3] == [
         f"--hostname: {SERVICES} is set, too; use one of them",
         f"--tcp: {TCP_SERVICES} is set, too; use one of them",
+        f"--udp: {UDP_SERVICES} is set, too; use one of them",
     ]
     assert problems(environ_of(file, YAML), **{SERVICES: WEB}) == [
         f"--hostname: {file} has services, too; use one of them"

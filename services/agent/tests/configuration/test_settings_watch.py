@@ -133,6 +133,22 @@ async def test_an_empty_list_is_no_services(watched: Watched) -> None:
     assert watched.served == [[]]
 
 
+async def test_a_file_of_udp_services_is_followed_too(watched: Watched) -> None:
+    file, item = watched.file.with_name("udp.json"), {"origin": "a:1", "listen_port": "auto"}
+    file.write_text(json.dumps([{"name": "dns", **item}]))
+    watched.environ["TOWONEL_AGENT_UDP_SERVICES_FILE"] = str(file)
+    watch = SettingsWatch(watched.read(), watched.change, watched.read, check_s=0.02)
+    with capture_logs() as watched.lines:
+        running = asyncio.create_task(watch.run())
+        file.write_text(json.dumps([{"name": "game", **item}]))
+        await until(lambda: watched.served)
+        file.write_text("")
+        await until(lambda: "settings.refused" in watched.events())
+        running.cancel()
+
+    assert watched.served == [["a.eu", "game"]]
+
+
 async def test_what_is_read_at_the_start_only_is_named_once(
     watched: Watched, watch: SettingsWatch
 ) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.agent.core.service_flags import write_https, write_tcp
+from towonel.agent.core.service_flags import write_https, write_tcp, write_udp
 from towonel.agent.core.tcp_services import parse_tcp_services
+from towonel.agent.core.udp_services import parse_udp_services
 
 
 def https_of(*flags: str, proxy: str | None = None) -> object:
@@ -41,7 +42,7 @@ def test_pairs_are_https_services_of_this_machine_unless_a_host_is_named() -> No
 
 def test_without_flags_there_is_nothing() -> None:
     assert write_https([], [], None) == ""
-    assert write_tcp([]) == ""
+    assert write_tcp([]) == write_udp([]) == ""
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,21 @@ def test_another_form_of_tcp_is_refused_with_the_right_one(flag: str) -> None:
         f"--tcp {flag}: must be [NAME=]PUBLIC_PORT:[HOST:]PORT,"
         " as in 2222:22, 2222:forgejo:22 or ssh=auto:22"
     )
+
+
+def test_a_udp_service_has_the_form_of_a_tcp_service_and_its_own_names() -> None:
+    flags = ["5353:53", "dns=auto:[::1]:53"]
+
+    assert json.loads(write_udp(flags)) == [
+        {"name": "udp-5353", "origin": "127.0.0.1:53", "listen_port": 5353},
+        {"name": "dns", "origin": "[::1]:53", "listen_port": "auto"},
+    ]
+    with pytest.raises(
+        ValueError, match=r"^--udp 53: must be \[NAME=\]PUBLIC_PORT:.* dns=auto:53$"
+    ):
+        write_udp(["53"])
+    with pytest.raises(ValueError, match=r"^--udp: \[1\] \(b\)\.listen_port: is that of"):
+        write_udp(["a=1:1", "b=1:2"])
 
 
 def test_every_wrong_flag_is_reported_at_once() -> None:
@@ -107,3 +123,4 @@ def test_what_is_taken_can_be_read_as_the_variable(flags: list[str]) -> None:
         assert all(line.startswith("--tcp") for line in str(error).split("\n"))
     else:
         assert len(parse_tcp_services(text or "[]")) == len(flags)
+        assert len(parse_udp_services(write_udp(flags) or "[]")) == len(flags)

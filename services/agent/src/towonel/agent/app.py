@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from towonel.agent.configuration.settings_watch import ReadSettings, watch_settings
-from towonel.agent.core.services import Service, tabulate_origins
+from towonel.agent.core.services import Service, select_streams, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
 from towonel.agent.data_plane.lanes import Lanes
@@ -75,7 +75,7 @@ class Agent:
         self.resolver = Resolver()
         origin_log = OriginLog()
         self.lanes = Lanes(
-            settings.all_services,
+            select_streams(settings.all_services),
             _to_start(settings),
             self.resolver,
             LaneMetrics(self.metrics),
@@ -202,7 +202,7 @@ def serve_services(
 ) -> None:
     """Serve clients of these services, and of no others."""
     origins.change(tabulate_origins(services))
-    lanes.origins.change(services)
+    lanes.origins.change(select_streams(services))
     links.change_services(tuple(service.key for service in services))
 
 

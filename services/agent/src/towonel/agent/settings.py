@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, ClassVar, Self, override
+from typing import Annotated, ClassVar, Final, Self, override
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from towonel.agent.core.https_services import EXAMPLE, parse_https_services
-from towonel.agent.core.services import Service, find_conflicts
+from towonel.agent.core.services import Service, find_conflicts, find_excess
 from towonel.agent.core.tcp_services import parse_tcp_services
+from towonel.agent.core.udp_services import parse_udp_services
 from towonel.relay.hop.choice import Engine, parse_engine
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.settings import HostPort, Settings
@@ -19,6 +20,8 @@ from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.names import parse_group
 from towonel.wire.tokens import InviteToken
 from towonel.wire.variables import VARIABLES
+
+SERVICE_FIELDS: Final = ("services", "tcp_services", "udp_services")  # one of each kind
 
 
 def _parse_token(value: object) -> object:
@@ -36,6 +39,10 @@ def _parse_https(value: object) -> object:
 
 def _parse_tcp(value: object) -> object:
     return parse_tcp_services(value) if isinstance(value, str) else value
+
+
+def _parse_udp(value: object) -> object:
+    return parse_udp_services(value) if isinstance(value, str) else value
 
 
 def _check_group(value: str) -> str:
@@ -100,12 +107,21 @@ class AgentSettings(Settings):
             "while the agent runs."
         ),
     )
+    udp_services: Annotated[tuple[Service, ...], BeforeValidator(_parse_udp)] = Field(
+        default=(),
+        validation_alias="TOWONEL_AGENT_UDP_SERVICES",
+        description=(
+            "JSON array of UDP services: `name`, `origin` (host:port), `listen_port` (the public port, or auto), "
+            "`idle_timeout_secs` (60 unless set), `max_unanswered_bytes` (that the origin may send to a client that "
+            "is not heard again; 67108864 unless set). In a file, it may change while the agent runs."
+        ),
+    )
     config: str | None = Field(
         default=None,
         validation_alias="TOWONEL_AGENT_CONFIG",
         description=(
             "Path of a TOML or YAML file (.toml, .yaml) with settings by their names in lower case, as in services, "
-            "tcp_services, group; variables win over it. Its services may change while the agent runs."
+            "tcp_services, udp_services, group; variables win over it. Its services may change while the agent runs."
         ),
     )
     group: Annotated[str, AfterValidator(_check_group)] = Field(
@@ -179,21 +195,28 @@ class AgentSettings(Settings):
     @property
     def all_services(self) -> tuple[Service, ...]:
         """Services of all kinds."""
-        return self.services + self.tcp_services
+        return self.services + self.tcp_services + self.udp_services
 
     @model_validator(mode="after")
     def _check_services(self) -> Self:
-        variable = self.variable_of("tcp_services" if self.tcp_services else "services")
-        problems = list(find_conflicts(self.services, self.tcp_services))
+        problems = [
+            f"{self.variable_of(field)}: {problem}"
+            for field in SERVICE_FIELDS[1:]
+            for problem in find_conflicts(self.services, getattr(self, field))
+        ]
+        excess = find_excess(self.all_services)
+        if excess is not None:
+            last = next(field for field in reversed(SERVICE_FIELDS) if getattr(self, field))
+            problems.append(f"{self.variable_of(last)}: {excess}")
         if problems:
-            raise ValueError("\n".join(f"{variable}: {problem}" for problem in problems))
+            raise ValueError("\n".join(problems))
         return self
 
     @override
     def find_warnings(self) -> Iterator[str]:
         if not self.all_services:
             yield (
-                "TOWONEL_AGENT_SERVICES: has no service, nor has TOWONEL_AGENT_TCP_SERVICES, so this agent publishes"
-                f" none and withdraws all that agents of TOWONEL_AGENT_GROUP={self.group} with its token publish;"
-                f" set it as in [{EXAMPLE}]"
+                "TOWONEL_AGENT_SERVICES: has no service, nor has TOWONEL_AGENT_TCP_SERVICES or"
+                " TOWONEL_AGENT_UDP_SERVICES, so this agent publishes none and withdraws all that agents of"
+                f" TOWONEL_AGENT_GROUP={self.group} with its token publish; set it as in [{EXAMPLE}]"
             )

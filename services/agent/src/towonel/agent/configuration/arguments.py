@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from towonel.agent.core.service_flags import TCP_FORM, TO_FORM, write_https, write_tcp
+from towonel.agent.core.service_flags import (
+    PORT_FORM,
+    TCP_FORM,
+    TO_FORM,
+    UDP_FORM,
+    write_https,
+    write_tcp,
+    write_udp,
+)
 from towonel.agent.core.services import ProxyProtocol
 from towonel.agent.metrics import VERSION
 from towonel.runtime.environment.command_line import make_parser
@@ -14,13 +22,14 @@ from towonel.wire.addresses import LAST_PORT
 
 _ABOUT: Final = """\
 Publish the services beside this agent. All else is in its environment: TOWONEL_INVITE_TOKEN, and for services
-TOWONEL_AGENT_SERVICES and TOWONEL_AGENT_TCP_SERVICES, unless flags name them; docs/settings.md has every variable.
+TOWONEL_AGENT_SERVICES, TOWONEL_AGENT_TCP_SERVICES and TOWONEL_AGENT_UDP_SERVICES, unless flags name them;
+docs/settings.md has every variable.
 TOWONEL_AGENT_CONFIG names a file with any of them."""
 _EXAMPLES: Final = """\
 examples:
   towonel-agent --hostname app.example.eu --to 8443
   towonel-agent --hostname app.example.eu --to web:443 --hostname git.example.eu --to forgejo:443 --proxy-protocol none
-  towonel-agent --tcp ssh=2222:forgejo:22 --tcp auto:5432
+  towonel-agent --tcp ssh=2222:forgejo:22 --tcp auto:5432 --udp dns=5353:53
   towonel-agent --tcp 2222:22 --check"""
 
 
@@ -63,6 +72,7 @@ def parse_arguments() -> Arguments:
         services = {
             "TOWONEL_AGENT_SERVICES": write_https(found.hostname, found.to, found.proxy_protocol),
             "TOWONEL_AGENT_TCP_SERVICES": write_tcp(found.tcp),
+            "TOWONEL_AGENT_UDP_SERVICES": write_udp(found.udp),
         }
     except ValueError as error:
         parser.error(str(error))
@@ -73,7 +83,8 @@ def parse_arguments() -> Arguments:
 
 def _add_services(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "services", "In place of variables; --hostname with its --to, and --tcp, may be repeated."
+        "services",
+        "In place of variables; --hostname with its --to, --tcp and --udp may be repeated.",
     )
     group.add_argument(
         "--hostname",
@@ -90,13 +101,14 @@ def _add_services(parser: argparse.ArgumentParser) -> None:
         choices=[each.value for each in ProxyProtocol],
         help="What origins of --hostname get in front of a client's bytes: v2 by default.",
     )
-    group.add_argument(
-        "--tcp",
-        action="append",
-        default=[],
-        metavar="[NAME=]PUBLIC_PORT:[HOST:]PORT",
-        help=f"Publish a TCP service: {TCP_FORM}.",
-    )
+    for kind, form in (("tcp", TCP_FORM), ("udp", UDP_FORM)):
+        group.add_argument(
+            f"--{kind}",
+            action="append",
+            default=[],
+            metavar=PORT_FORM,
+            help=f"Publish a {kind.upper()} service: {form}.",
+        )
 
 
 def _parse_port(text: str) -> int:

@@ -18,7 +18,11 @@ from towonel.runtime.settings import SettingsError, load, variables
 
 type Values = Mapping[str, str]
 
-_FLAGS: Final = {"TOWONEL_AGENT_SERVICES": "--hostname", "TOWONEL_AGENT_TCP_SERVICES": "--tcp"}
+_FLAGS: Final = {
+    "TOWONEL_AGENT_SERVICES": "--hostname",
+    "TOWONEL_AGENT_TCP_SERVICES": "--tcp",
+    "TOWONEL_AGENT_UDP_SERVICES": "--udp",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Watch of the agent's settings: read again at SIGHUP, and when a file that they come from has changed.
 
-The environment of a process does not change, but files that its `…_FILE` variables name do.
+The environment of a process does not change, but files that its `…_FILE` variables name do. Services may change
+while the agent runs, and nothing else.
 """
 
 import asyncio
@@ -12,11 +13,10 @@ from typing import Final
 import structlog
 
 from towonel.agent.core.services import Service
-from towonel.agent.settings import AgentSettings
+from towonel.agent.settings import SERVICE_FIELDS, AgentSettings
 from towonel.runtime.settings import SettingsError
 
 CHECK_S: Final = 2.0  # a file counts as changed once it has stayed as it is for so long
-_LIVE: Final = ("services", "tcp_services")  # what may change while the agent runs
 type _Stamp = tuple[int, ...]
 type ReadSettings = Callable[[], AgentSettings]
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -104,7 +104,7 @@ def _check_present(before: AgentSettings, after: AgentSettings) -> None:
     """
     problems = [
         f"{before.variable_of(field)}: is not set any more; [] is for no services at all"
-        for field in _LIVE
+        for field in SERVICE_FIELDS
         if getattr(before, field) and field not in after.model_fields_set
     ]
     if problems:
@@ -113,7 +113,7 @@ def _check_present(before: AgentSettings, after: AgentSettings) -> None:
 
 def _find_ignored(before: AgentSettings, after: AgentSettings) -> list[str]:
     """Return the variables that have another value now, and are read at the start only."""
-    fields = [field for field in type(before).model_fields if field not in _LIVE]
+    fields = [field for field in type(before).model_fields if field not in SERVICE_FIELDS]
     return [
         before.variable_of(field)
         for field in fields

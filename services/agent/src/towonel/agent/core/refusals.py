@@ -12,8 +12,8 @@ _HOSTNAMES = (
     " --add-hostname`)"
 )
 _PORTS = (
-    "correct listen_port in TOWONEL_AGENT_TCP_SERVICES, or have the port reserved for this tenant (`towonel port"
-    ' reserve`); "auto" takes one that is'
+    "correct listen_port in TOWONEL_AGENT_TCP_SERVICES or TOWONEL_AGENT_UDP_SERVICES, or have the port reserved for"
+    ' this tenant (`towonel port reserve`); "auto" takes one that is'
 )
 _RESUME = "the hub's operator lets it serve again: `towonel tenant resume`, `towonel invite edit --serve-for`"
 

@@ -3,6 +3,7 @@
 --hostname app.example.eu --to 8443      an HTTPS service, from port 8443 of this machine
 --tcp 2222:forgejo:22                    a TCP service, from port 22 of forgejo, with the public port 2222
 --tcp ssh=auto:22                        one from this machine, with a name, and a port that the hub chooses
+--udp dns=5353:127.0.0.1:53              a UDP service, of the same form
 """
 
 import json
@@ -12,11 +13,15 @@ from typing import Final
 from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.service_items import parse_origin, shorten
 from towonel.agent.core.tcp_services import parse_tcp_services
+from towonel.agent.core.udp_services import parse_udp_services
 from towonel.api.services import AUTO
 from towonel.wire.addresses import is_port
+from towonel.wire.names import ServiceKind
 
 TO_FORM: Final = "PORT or HOST:PORT, as in 8443, web:443 or [fd00::7]:443"
-TCP_FORM: Final = "[NAME=]PUBLIC_PORT:[HOST:]PORT, as in 2222:22, 2222:forgejo:22 or ssh=auto:22"
+PORT_FORM: Final = "[NAME=]PUBLIC_PORT:[HOST:]PORT"
+TCP_FORM: Final = f"{PORT_FORM}, as in 2222:22, 2222:forgejo:22 or ssh=auto:22"
+UDP_FORM: Final = f"{PORT_FORM}, as in 5353:53, 5353:router:53 or dns=auto:53"
 _HOST: Final = "127.0.0.1"
 
 
@@ -50,6 +55,21 @@ def write_tcp(flags: Sequence[str]) -> str:
     Raises:
         ValueError: its text has a line for each mistake, with the flag and the fix.
     """
+    return _write_ports(ServiceKind.TCP, flags, TCP_FORM, parse_tcp_services)
+
+
+def write_udp(flags: Sequence[str]) -> str:
+    """Return the UDP services of --udp as JSON; nothing where there are none.
+
+    Raises:
+        ValueError: its text has a line for each mistake, with the flag and the fix.
+    """
+    return _write_ports(ServiceKind.UDP, flags, UDP_FORM, parse_udp_services)
+
+
+def _write_ports(
+    kind: ServiceKind, flags: Sequence[str], form: str, parse: Callable[[str], object]
+) -> str:
     services: list[Mapping[str, object]] = []
     problems: list[str] = []
     for flag in flags:
@@ -57,12 +77,12 @@ def write_tcp(flags: Sequence[str]) -> str:
         port, _, target = rest.partition(":")
         origin = _find_origin(target)
         if origin is None or not (port == AUTO or is_port(port)):
-            problems.append(f"--tcp {shorten(flag)}: must be {TCP_FORM}")
+            problems.append(f"--{kind} {shorten(flag)}: must be {form}")
             continue
         listen_port = AUTO if port == AUTO else int(port)
-        service = {"name": name or f"tcp-{port}", "origin": origin, "listen_port": listen_port}
+        service = {"name": name or f"{kind}-{port}", "origin": origin, "listen_port": listen_port}
         services.append(service)
-    return _write(services, problems, "--tcp", parse_tcp_services)
+    return _write(services, problems, f"--{kind}", parse)
 
 
 def _find_origin(target: str) -> str | None:

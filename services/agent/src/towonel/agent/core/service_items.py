@@ -137,9 +137,14 @@ def read_origin(item: Item, example: str, proxy_protocol: ProxyProtocol) -> Orig
         example: of an origin.
         proxy_protocol: of an origin for which nothing else is said.
     """
-    address = item.read("origin", lambda value: parse_origin(value, example))
+    address = read_address(item, example)
     proxy = item.read("proxy_protocol", parse_proxy_protocol, proxy_protocol.value)
     return None if address is None or proxy is None else Origin(*address, proxy)
+
+
+def read_address(item: Item, example: str) -> tuple[str, int] | None:
+    """Return host and port of an item's origin, unless something is wrong with it."""
+    return item.read("origin", lambda value: parse_origin(value, example))
 
 
 def show(value: object) -> str:

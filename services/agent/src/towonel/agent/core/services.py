@@ -7,7 +7,7 @@ from typing import Literal, override
 
 from towonel.agent.core.origin_table import OriginTable
 from towonel.wire.addresses import format_address
-from towonel.wire.names import ServiceKey
+from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes, and of its 64 KiB names may take
@@ -33,12 +33,14 @@ class Origin:
         port: of the host.
         proxy_protocol: what it gets in front of a client's bytes.
         idle_timeout_s: for which a client may send and get nothing; 0 is for ever.
+        max_unanswered_bytes: that it may send to a UDP client since that one was last heard; 0 of other services.
     """
 
     host: str
     port: int
     proxy_protocol: ProxyProtocol
     idle_timeout_s: int = 0
+    max_unanswered_bytes: int = 0
 
     @override
     def __str__(self) -> str:
@@ -47,7 +49,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Service of the environment; one of tcp has a public port, one of https a hostname."""
+    """Service of the environment; one of tcp or udp has a public port, one of https a hostname."""
 
     key: ServiceKey
     origin: Origin
@@ -61,29 +63,50 @@ def can_be_announced(services: Collection[Service]) -> bool:
     return len(services) <= MAX_SERVICES and bytes_of_names <= MAX_NAMES_BYTES
 
 
-def find_conflicts(https: Sequence[Service], tcp: Sequence[Service]) -> Iterator[str]:
-    """Yield what is wrong with TCP services beside the HTTPS services of the same agent, and with all of them."""
+def find_conflicts(https: Sequence[Service], ports: Sequence[Service]) -> Iterator[str]:
+    """Yield what is wrong with names of TCP or UDP services beside the HTTPS services of the same agent."""
     hostnames = {service.key.name for service in https}
-    for number, service in enumerate(tcp):
+    for number, service in enumerate(ports):
         name = service.key.name
         if name.lower() in hostnames:
             yield f"[{number}] ({name}).name: is a hostname of an HTTPS service, too; give it another"
-    count = len(https) + len(tcp)
+
+
+def find_excess(services: Collection[Service]) -> str | None:
+    """Return what is wrong with the services of all kinds together, if they are too many."""
+    count = len(services)
     if count > MAX_SERVICES:
-        yield f"has too many services: {count} of https and tcp, at most {MAX_SERVICES} are taken; use two groups"
-    elif not can_be_announced((*https, *tcp)):
+        limit = f"at most {MAX_SERVICES} are taken"
+        return f"has too many services: {count} of https, tcp and udp, {limit}; use two groups"
+    if not can_be_announced(services):
         limit = f"at most {MAX_NAMES_BYTES // 1024} KiB are taken"
-        yield f"has names that are too long in all: {limit}; shorten them, or use two groups"
+        return f"has names that are too long in all: {limit}; shorten them, or use two groups"
+    return None
+
+
+def select_streams(services: Iterable[Service]) -> tuple[Service, ...]:
+    """Return the services whose clients connect: of all kinds but udp, whose clients send datagrams."""
+    return tuple(service for service in services if service.key.kind is not ServiceKind.UDP)
 
 
 def tabulate_origins(services: Iterable[Service]) -> OriginTable[Origin]:
-    """Return the table of the origins of services."""
-    return OriginTable({service.key: service.origin for service in services})
+    """Return the table of the origins of services whose clients connect."""
+    return OriginTable({service.key: service.origin for service in select_streams(services)})
 
 
 def describe_service(service: Service) -> str:
     """Return what a service is published as, and what its clients reach, for a person to read."""
-    origin, public = service.origin, "" if service.port is None else f", public port {service.port}"
-    proxy = "without PROXY header" if origin.proxy_protocol is ProxyProtocol.NONE else "PROXY v2"
-    idle = f", idle for {origin.idle_timeout_s} s at most" if origin.idle_timeout_s else ""
-    return f"{service.key}{public}: origin {origin}, {proxy}{idle}"
+    public = "" if service.port is None else f", public port {service.port}"
+    return f"{service.key}{public}: origin {', '.join(_describe_origin(service))}"
+
+
+def _describe_origin(service: Service) -> Iterator[str]:
+    origin = service.origin
+    yield str(origin)
+    if service.key.kind is not ServiceKind.UDP:
+        is_plain = origin.proxy_protocol is ProxyProtocol.NONE
+        yield "without PROXY header" if is_plain else "PROXY v2"
+    if origin.idle_timeout_s:
+        yield f"idle for {origin.idle_timeout_s} s at most"
+    if origin.max_unanswered_bytes:
+        yield f"{origin.max_unanswered_bytes} bytes without an answer at most"

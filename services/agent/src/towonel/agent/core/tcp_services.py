@@ -1,7 +1,9 @@
 """TCP services: each has a name, and a public port of its own, on which edges listen for its clients."""
 
 from copy import replace
+from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from towonel.agent.core.service_items import (
     Item,
@@ -20,6 +22,41 @@ MAX_IDLE_S = 86_400  # a day
 _ORIGIN = "127.0.0.1:22"
 _FIELDS = ("name", "origin", "listen_port", "proxy_protocol", "idle_timeout_secs")
 
+type PortPlaces = dict[PublicPort, str]  # of the items of one list that have a port, by it
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Whole number of a field that may be left out.
+
+    Args:
+        unit: of it.
+        largest: value that is taken; 1 is the smallest.
+        default: value where it is left out.
+        default_text: what that is, for a message.
+    """
+
+    unit: str
+    largest: int
+    default: int
+    default_text: str
+
+    def parse(self, value: object) -> int:
+        """Return the number.
+
+        Raises:
+            ValueError: with the rule that is broken.
+        """
+        if value is None:
+            return self.default
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= self.largest:
+            rule = f"a whole number of {self.unit} from 1 to {self.largest}; leave it out for {self.default_text}"
+            raise ValueError(f"must be {rule}, not {show(value)}")
+        return value
+
+
+_IDLE_TIMEOUT: Final = Quantity("seconds", MAX_IDLE_S, 0, "no limit")
+
 
 def parse_tcp_services(text: str) -> tuple[Service, ...]:
     """Read the JSON array of TCP services.
@@ -27,31 +64,45 @@ def parse_tcp_services(text: str) -> tuple[Service, ...]:
     Raises:
         ValueError: its text has a line for each mistake, with the service, the field and the fix.
     """
-    places: dict[PublicPort, str] = {}
-    return parse_array(text, _FIELDS, EXAMPLE, partial(_parse, places))
+    return parse_array(text, _FIELDS, EXAMPLE, partial(_parse, {}))
 
 
-def _parse(places: dict[PublicPort, str], item: Item) -> Service | None:
-    name = item.read("name", _parse_name)
+def _parse(places: PortPlaces, item: Item) -> Service | None:
+    name = read_name(item, "ssh")
     origin = read_origin(item, _ORIGIN, ProxyProtocol.NONE)
-    port = item.read("listen_port", _parse_port)
-    idle_s = item.read("idle_timeout_secs", _parse_idle_timeout)
-    if (
-        port is not None
-        and port != AUTO
-        and (place := places.setdefault(port, item.where)) != item.where
-    ):
-        item.refuse("listen_port", describe_repetition(place))
+    port = read_port(item, places)
+    idle_s = item.read("idle_timeout_secs", _IDLE_TIMEOUT.parse)
     if name is None or origin is None or port is None or idle_s is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.TCP, name)
     return Service(key, replace(origin, idle_timeout_s=idle_s), port=port)
 
 
-def _parse_name(value: object) -> str:
+def read_name(item: Item, example: str) -> str | None:
+    """Return the name of a service that has a port, unless something is wrong with it."""
+    return item.read("name", partial(_parse_name, example))
+
+
+def read_port(item: Item, places: PortPlaces) -> PublicPort | None:
+    """Return the public port of an item, unless something is wrong with it.
+
+    Args:
+        item: of a list of services.
+        places: of the items before it, to which this one is added.
+    """
+    port = item.read("listen_port", _parse_port)
+    if port is None or port == AUTO:
+        return port
+    place = places.setdefault(port, item.where)
+    if place != item.where:
+        item.refuse("listen_port", describe_repetition(place))
+    return port
+
+
+def _parse_name(example: str, value: object) -> str:
     if not isinstance(value, str):
         missing = "is missing" if value is None else f"must be a text, not {show(value)}"
-        raise ValueError(f"{missing}; give the service a name, as in ssh")  # noqa: TRY004 a mistake of a setting
+        raise ValueError(f"{missing}; give the service a name, as in {example}")  # noqa: TRY004 a mistake of a setting
     return parse_service_name(value)
 
 
@@ -64,14 +115,5 @@ def _parse_port(value: object) -> PublicPort:
     if value is None:
         raise ValueError(f"is missing; give {rule}")
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LAST_PORT:
-        raise ValueError(f"must be {rule}, not {show(value)}")
-    return value
-
-
-def _parse_idle_timeout(value: object) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_IDLE_S:
-        rule = f"a whole number of seconds from 1 to {MAX_IDLE_S}; leave it out for no limit"
         raise ValueError(f"must be {rule}, not {show(value)}")
     return value

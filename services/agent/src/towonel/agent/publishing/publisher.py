@@ -71,7 +71,7 @@ class Publisher:
         self._outcome: Outcome = Standing()
         self._refusal = ""
         self.has_published = False
-        self._ports: Mapping[str, int] = {}  # public ones of TCP services, by service key
+        self._ports: Mapping[str, int] = {}  # public ones of TCP and UDP services, by service key
 
     @property
     def digest(self) -> bytes | None:
