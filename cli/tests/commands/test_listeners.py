@@ -60,11 +60,14 @@ def reported(hub: CommandedHub) -> Reported:
             invite = await client.invites.create(InviteIn(hostnames=["ports.example.eu"]))
             tenant = tenant_of(InviteToken.decode(invite.token))
             services = [ServiceIn(kind="tcp", name=f"s{port}", port=port) for port in (2222, 2223)]
+            services.append(ServiceIn(kind="udp", name="s2222", port=2222))
             wanted = DesiredState(group="p", services=services)
             revision = (await client.apply_desired_state(tenant, wanted)).revision
             open_edge, failing = await new_edge(client, "oslo"), await new_edge(client, "bonn")
             await client.follow_routes(open_edge, revision - 1, wait_s=10)
-            await client.report_edge(open_edge, report(ListenerReport(key="tcp:2222")))
+            await client.report_edge(
+                open_edge, report(*(ListenerReport(key=f"{kind}:2222") for kind in ("tcp", "udp")))
+            )
             failure = ListenerReport(key="tcp:2222", code=IN_USE, detail=DETAIL)
             await client.report_edge(failing, report(failure))
             await wait_until_reported(client)
@@ -79,6 +82,7 @@ def test_a_list_of_services_says_which_ports_are_listened_on(reported: Reported)
     assert [re.split(r"  +", line)[-1] for line in lines] == [
         "1 of 2 edges: port_in_use",
         "no edges",
+        "1 edge",
     ]
 
 
@@ -111,8 +115,8 @@ def test_the_status_says_that_a_port_is_not_listened_on(reported: Reported) -> N
     ("kind", "codes", "text"),
     [
         ("https", [], ""),
-        ("udp", [], "not served"),
         ("tcp", [], "no edges"),
+        ("udp", [None, IN_USE], "1 of 2 edges: port_in_use"),
         ("tcp", [None], "1 edge"),
         ("tcp", [None, None], "2 edges"),
         ("tcp", [IN_USE], "1 of 1 edge: port_in_use"),
@@ -126,7 +130,17 @@ def test_the_status_says_that_a_port_is_not_listened_on(reported: Reported) -> N
 def test_listeners_are_counted_with_what_fails(
     kind: Kind, codes: list[str | None], text: str
 ) -> None:
-    item = ServiceDetail(
+    assert format_listeners(service(kind, codes)) == text
+
+
+def test_a_service_is_not_served_where_the_hub_is_older_and_says_so() -> None:
+    item = service("udp", []).model_copy(update={"is_served": False})
+
+    assert format_listeners(item) == "not served"
+
+
+def service(kind: Kind, codes: list[str | None]) -> ServiceDetail:
+    return ServiceDetail(
         key=f"{kind}:2222",
         kind=kind,
         name="ssh",
@@ -135,8 +149,5 @@ def test_listeners_are_counted_with_what_fails(
         tenant_id=b"t" * 32,
         groups=[],
         agents=[],
-        is_served=kind != "udp",
         listeners=[Listener(edge_id=b"e" * 32, code=code, detail="") for code in codes],
     )
-
-    assert format_listeners(item) == text

@@ -1,4 +1,4 @@
-"""TCP services at a real hub: which ports they get, and what is said of edges that do not listen on one."""
+"""TCP and UDP services at a real hub: which ports they get, and what is said of edges that do not listen on one."""
 
 import asyncio
 import json
@@ -14,18 +14,21 @@ from support.reconciler import Agent, agent, published_keys
 
 from towonel.agent.core.services import Service
 from towonel.agent.core.tcp_services import parse_tcp_services
-from towonel.api.ports import ReservationIn
+from towonel.agent.core.udp_services import parse_udp_services
+from towonel.api.ports import Protocol, ReservationIn
 from towonel.api.reports import EdgeReport, ListenerReport
 from towonel.hub.live.edge_reports import REFRESH_MS
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.wire.tokens import InviteToken
 
 
-def services_of(**ports: int | str) -> tuple[Service, ...]:
+def services_of(
+    parse: Callable[[str], tuple[Service, ...]] = parse_tcp_services, **ports: int | str
+) -> tuple[Service, ...]:
     items = (
         {"name": name, "origin": "127.0.0.1:1", "listen_port": port} for name, port in ports.items()
     )
-    return parse_tcp_services(json.dumps(list(items)))
+    return parse(json.dumps(list(items)))
 
 
 @pytest.fixture
@@ -39,9 +42,9 @@ async def until(is_so: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def reserve(hub: TestHub, token: InviteToken, port: int) -> str:
+async def reserve(hub: TestHub, token: InviteToken, port: int, protocol: Protocol = "tcp") -> str:
     wanted = ReservationIn(
-        tenant_id=tenant_id(token), protocol="tcp", first_port=port, last_port=port
+        tenant_id=tenant_id(token), protocol=protocol, first_port=port, last_port=port
     )
     return (await hub.client().ports.reserve(wanted)).reservation_id
 
@@ -76,6 +79,25 @@ async def test_services_are_published_with_their_ports_and_one_that_asks_for_any
     assert published == ["tcp:ssh 2222, tcp:game 3000", "tcp:ssh 2223, tcp:game 3000"]
     assert assigned(lines) == [("tcp:ssh", 2222), ("tcp:game", 3000), ("tcp:ssh", 2223)]
     assert [line["changed"] for line in lines if line["event"] == "services.changed"] == ["tcp:ssh"]
+
+
+async def test_a_tcp_and_a_udp_service_may_share_name_and_port(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    await reserve(hub, token, 3000, "udp")
+    both = (
+        *services_of(game=2222, dns=5353),
+        *services_of(parse_udp_services, game=2222, dns="auto"),
+    )
+    async with agent(hub, token, services=both) as started:
+        await until(lambda: started.publisher.has_published)
+
+        assert await published_keys(hub) == ["tcp:2222", "tcp:5353", "udp:2222", "udp:3000"]
+        assert started.publisher.routes == {
+            "tcp:2222": "tcp:game",
+            "tcp:5353": "tcp:dns",
+            "udp:2222": "udp:game",
+            "udp:3000": "udp:dns",
+        }
 
 
 async def test_another_origin_of_a_port_is_served_and_not_published(hub: TestHub) -> None:

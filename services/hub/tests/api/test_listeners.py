@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 from support.callers import publish, publish_ports
-from support.hub import TestHub, new_key, registration
+from support.hub import TestHub, new_key, registration, tenant_of
 
 from towonel.api.agents import MAX_FAILING_LISTENERS, ServiceListener
 from towonel.api.reports import MAX_DETAIL_CHARS, MAX_LISTENERS, EdgeReport, ListenerReport
-from towonel.api.services import Listener
+from towonel.api.services import DesiredState, Listener, ServiceIn
 from towonel.hub.live.edge_reports import REFRESH_MS
 from towonel.hub.store.tables import ReportRow
 from towonel.identity.keys import NodeKey
@@ -29,9 +29,9 @@ def report(*listeners: ListenerReport) -> EdgeReport:
     )
 
 
-def failing(port: int) -> ListenerReport:
+def failing(port: int, protocol: str = "tcp") -> ListenerReport:
     code, detail = IN_USE
-    return ListenerReport(key=f"tcp:{port}", code=code, detail=detail)
+    return ListenerReport(key=f"{protocol}:{port}", code=code, detail=detail)
 
 
 async def second_edge(hub: TestHub) -> NodeKey:
@@ -101,6 +101,19 @@ async def test_an_agent_hears_of_the_ports_of_its_group_that_an_edge_does_not_li
     assert (before, await agent.listeners(), await sibling.listeners()) == ([], [told], [])
     await hub.client().report_edge(node, report(ListenerReport(key="tcp:2223")))
     assert await agent.listeners() == []
+
+
+async def test_a_port_of_udp_is_another_one_than_that_of_tcp(hub: TestHub) -> None:
+    token, client, node = await hub.invite("a.eu"), hub.client(), hub.context.keys.node
+    agent = await Agent.start(hub, token)
+    both = [ServiceIn(kind=kind, name="game", port=2222) for kind in ("tcp", "udp")]
+    await client.apply_desired_state(tenant_of(token), DesiredState(group="tcps", services=both))
+    await client.report_edge(node, report(ListenerReport(key="tcp:2222"), failing(2222, "udp")))
+    (found,) = await agent.listeners()
+    codes = {it.key: it.listeners[0].code for it in (await client.services.list()).services}
+
+    assert (found.key, found.code) == ("udp:2222", IN_USE[0])
+    assert codes == {"tcp:2222": None, "udp:2222": IN_USE[0]}
 
 
 async def test_an_agent_hears_of_a_hundred_at_most(hub: TestHub) -> None:

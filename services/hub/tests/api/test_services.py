@@ -167,19 +167,20 @@ async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: T
     assert await found(tenant_id="ab" * 32) == []
 
 
-async def test_a_service_that_no_edge_listens_for_is_marked(hub: TestHub) -> None:
+async def test_services_of_every_kind_are_served_and_ports_of_tcp_and_udp_are_apart(
+    hub: TestHub,
+) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    ssh = ServiceIn(kind="tcp", name="ssh", port=2222)
-    game = ServiceIn(kind="udp", name="game", port=2222)
-    wanted = DesiredState(group="g", services=[ServiceIn(kind="https", name="a.eu"), ssh, game])
+    tcp = ServiceIn(kind="tcp", name="game", port=2222)
+    udp = ServiceIn(kind="udp", name="game", port=2222)
+    wanted = DesiredState(group="g", services=[ServiceIn(kind="https", name="a.eu"), tcp, udp])
     applied = await client.apply_desired_state(tenant_of(token), wanted)
     services = {item.key: item.is_served for item in (await client.services.list()).services}
     routes = {item.key: item.is_served for item in (await client.routes.list()).routes}
 
-    assert applied.not_served == ["udp:2222"]
-    assert services == routes == {"https:a.eu": True, "tcp:2222": True, "udp:2222": False}
-    assert not (await client.services.get("udp:2222")).is_served
-    assert (await client.services.get("tcp:2222")).is_served
+    assert (applied.not_served, applied.ports) == ([], {"tcp:game": 2222, "udp:game": 2222})
+    assert services == routes == dict.fromkeys(["https:a.eu", "tcp:2222", "udp:2222"], True)
+    assert (await client.services.get("udp:2222")).is_served
 
 
 @pytest.mark.parametrize("bounds", [Bounds(agent_ids=2)])

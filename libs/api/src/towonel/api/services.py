@@ -64,14 +64,18 @@ class DesiredState(Request):
     services: list[ServiceIn] = Field(max_length=MAX_SERVICES)
 
 
-SERVED_KINDS = frozenset({"https", "tcp"})  # edges listen for no others yet: their ports are kept
-type IsServed = Annotated[bool, Field(description="Whether edges listen for this kind of service.")]
+type IsServed = Annotated[
+    bool,
+    Field(
+        description="Whether edges listen for this kind of service: they do, unless the hub is older, for udp."
+    ),
+]
 
 
 class AppliedState(Answer):
     """Changes made by a desired state, by route key: `https:app.example.eu`, `tcp:2222`.
 
-    `not_served` are those that keep their name and port, and that no edge listens for yet. `publication` has
+    `not_served` are those of kinds that no edge listens for: of udp, by a hub of an older version. `publication` has
     the digest by which the agent asks whether all of it stands. `ports` are those of all its services of the kinds tcp
     and udp, by the service: `tcp:ssh`.
     """

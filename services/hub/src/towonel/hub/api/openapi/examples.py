@@ -63,7 +63,7 @@ EXAMPLES: dict[str, Any] = {
                 "group": "default",
                 "peer": "198.51.100.7:50312",
                 "since_ms": 1_795_000_001_000,
-                "services": ["https:app.example.eu", "tcp:ssh"],
+                "services": ["https:app.example.eu", "tcp:ssh", "udp:dns"],
                 "active_streams": 1,
                 "software": "towonel 0.1.0",
             }
@@ -84,6 +84,7 @@ EXAMPLES: dict[str, Any] = {
                 "code": "port_in_use",
                 "detail": "[Errno 98] Address already in use",
             },
+            {"key": "udp:5353"},
         ],
     },
     "DesiredState": {
@@ -92,6 +93,7 @@ EXAMPLES: dict[str, Any] = {
             {"kind": "https", "name": "app.example.eu"},
             {"kind": "tcp", "name": "ssh", "port": 2222},
             {"kind": "tcp", "name": "git", "port": "auto"},
+            {"kind": "udp", "name": "dns", "port": 5353},
         ],
     },
     "RefreshIn": {"grant": "omdwYXlsb2Fk"},

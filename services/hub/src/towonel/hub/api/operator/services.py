@@ -6,7 +6,6 @@ from fastapi import Query
 
 from towonel.api.agents import AgentItem, AgentPage
 from towonel.api.services import (
-    SERVED_KINDS,
     RouteItem,
     RoutePage,
     ServiceDetail,
@@ -81,7 +80,6 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         tenant_id=route.tenant_id,
         groups=[row.group for row in rows],
         agents=to_agent_items(hub, page.rows, displaced),
-        is_served=route.kind in SERVED_KINDS,
         listeners=to_listeners(hub, key),
     )
 

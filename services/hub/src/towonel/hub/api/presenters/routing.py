@@ -11,7 +11,7 @@ from towonel.api.agents import (
     ServiceListener,
 )
 from towonel.api.edges import EdgeItem, EdgeOut
-from towonel.api.services import SERVED_KINDS, AppliedState, Listener, RouteItem, ServiceItem
+from towonel.api.services import AppliedState, Listener, RouteItem, ServiceItem
 from towonel.api.traffic import Traffic
 from towonel.hub.context import Hub
 from towonel.hub.core.desired_state import hash_routes
@@ -119,7 +119,6 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         group=row.group,
         created_at=to_datetime(row.created_at_ms),
         agents_live=len(hub.edge_reports.view.agents_serving(row.tenant_id, service_key(route))),
-        is_served=route.kind in SERVED_KINDS,
         listeners=to_listeners(hub, row.key),
     )
 
@@ -159,7 +158,6 @@ def to_route_item(row: RouteRow) -> RouteItem:
         tls_mode=row.tls_mode,
         tenant_id=row.tenant_id,
         revision=row.revision,
-        is_served=row.kind in SERVED_KINDS,
     )
 
 
@@ -173,7 +171,7 @@ def to_publication(row: PublicationRow | None, services: list[str] | None) -> Pu
 
 
 def to_applied_state(published: Published, revision: int) -> AppliedState:
-    """Return what a desired state changed, which of it no edge serves, and its ports."""
+    """Return what a desired state changed, and its ports."""
     plan, desired, row = published.plan, published.routes, published.row
     number, digest = (0, hash_routes(())) if row is None else (row.number, row.digest)
     return AppliedState(
@@ -182,7 +180,6 @@ def to_applied_state(published: Published, revision: int) -> AppliedState:
         changed=[route.key for route in plan.changed],
         deleted=[route.key for route in plan.deleted],
         unchanged=plan.unchanged,
-        not_served=[route.key for route in desired if route.kind not in SERVED_KINDS],
         publication=Publication(number=number, digest=digest),
         ports={str(it.service): it.port for it in desired if it.port is not None},
     )
