@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from towonel.agent.core.udp_services import MAX_UNANSWERED_BYTES
 from towonel.agent.settings import AgentSettings
 from towonel.edge.settings import EdgeSettings
 from towonel.hub.settings import HubSettings
@@ -63,6 +64,7 @@ OWN_VARIABLES: Mapping[str, frozenset[str]] = {
             "TOWONEL_AGENT_HEALTH_LISTEN_ADDR",
             "TOWONEL_AGENT_SERVICES",
             "TOWONEL_AGENT_TCP_SERVICES",
+            "TOWONEL_AGENT_UDP_SERVICES",
             "TOWONEL_ALLOW_INSECURE_HUB",
             "TOWONEL_INVITE_TOKEN",
         }
@@ -167,13 +169,18 @@ SERVICE = fields(
     proxy_protocol=one_of("v2", "none"),
     tls_mode=one_of("passthrough"),
 )
-TCP_SERVICE = fields(
-    name={"type": "string", "minLength": 1, "maxLength": 64},
-    origin=ADDRESS,
-    listen_port={"anyOf": [PORT, {"const": "auto"}]},
-    proxy_protocol=one_of("v2", "none"),
-    idle_timeout_secs={"type": "integer", "minimum": 1, "maximum": 86_400},
+PORT_SERVICE: dict[str, Schema] = {
+    "name": {"type": "string", "minLength": 1, "maxLength": 64},
+    "origin": ADDRESS,
+    "listen_port": {"anyOf": [PORT, {"const": "auto"}]},
+    "idle_timeout_secs": {"type": "integer", "minimum": 1, "maximum": 86_400},
+}
+TCP_SERVICE = fields(**PORT_SERVICE, proxy_protocol=one_of("v2", "none"))
+UDP_SERVICE = fields(
+    **PORT_SERVICE,
+    max_unanswered_bytes={"type": "integer", "minimum": 1, "maximum": MAX_UNANSWERED_BYTES},
 )
+PORTS: Schema = {"type": "array", "items": PORT, "uniqueItems": True}
 REACH: Schema = {"externalTrafficPolicy": one_of("Local", "Cluster"), "loadBalancerClass": TEXT}
 
 
@@ -295,7 +302,8 @@ def edge() -> tuple[dict[str, Schema], list[Schema]]:
         "service": _service(**REACH),
         "clientService": _service(enabled=FLAG, **REACH),
         "hostPort": PORT,
-        "tcpPorts": {"type": "array", "items": PORT, "uniqueItems": True},
+        "tcpPorts": PORTS,
+        "udpPorts": PORTS,
         "ports": fields(edge=HIGH_PORT, health=HIGH_PORT),
         "proxyProtocol": fields(enabled=FLAG, trusted={"type": "array", "items": TEXT}),
         "redis": fields(urlSecret=SECRET),
@@ -341,6 +349,8 @@ def agent() -> tuple[dict[str, Schema], list[Schema]]:
         "servicesConfigMap": SECRET,
         "tcpServices": _list(TCP_SERVICE, "name", "origin", "listen_port"),
         "tcpServicesConfigMap": SECRET,
+        "udpServices": _list(UDP_SERVICE, "name", "origin", "listen_port"),
+        "udpServicesConfigMap": SECRET,
         "group": {"type": "string", "minLength": 1},
         "replicas": {"type": "integer", "minimum": 0},
         "hub": fields(allowInsecure=FLAG),
@@ -351,8 +361,8 @@ def agent() -> tuple[dict[str, Schema], list[Schema]]:
         "test": fields(edge={"type": "string", "pattern": "^(.+:[0-9]+)?$"}),
         "networkPolicy": _policy(is_open=False),
     }
-    lists = {"servicesConfigMap.name": "services", "tcpServicesConfigMap.name": "tcpServices"}
-    return own, [when({name: SET}, {items: {"maxItems": 0}}) for name, items in lists.items()]
+    lists = ("services", "tcpServices", "udpServices")
+    return own, [when({f"{it}ConfigMap.name": SET}, {it: {"maxItems": 0}}) for it in lists]
 
 
 def umbrella() -> Schema:

@@ -25,11 +25,15 @@ EDGE: Values = {
 }
 SERVICES = [{"hostname": "app.example.eu", "origin": "app:443", "proxy_protocol": "none"}]
 AGENT: Values = {"token": {"existingSecret": "invite"}, "services": SERVICES}
-TCP_SERVICES: Values = {
+PORT_SERVICES: Values = {
     "tcpServices": [
         {"name": "ssh", "origin": "forgejo:22", "listen_port": 2222, "idle_timeout_secs": 3600},
         {"name": "db", "origin": "db:5432", "listen_port": "auto", "proxy_protocol": "v2"},
-    ]
+    ],
+    "udpServices": [
+        {"name": "dns", "origin": "resolver:53", "listen_port": 5353, "idle_timeout_secs": 5},
+        {"name": "vpn", "origin": "wg:51820", "listen_port": "auto", "max_unanswered_bytes": 10**9},
+    ],
 }
 ALL: Values = {"hub": HUB, "edge": {"advertisedAddresses": ["edge.example.eu:443"]}}
 MONITORED: Values = {
@@ -115,6 +119,7 @@ CASES = {
         | {
             "replicas": 2,
             "tcpPorts": [2222, 5432],
+            "udpPorts": [2222, 5353],
             "clientService": {"enabled": True},
             "redis": {"urlSecret": {"name": "redis"}},
             "persistence": {"storageClass": "fast"},
@@ -136,6 +141,7 @@ CASES = {
             "kind": "DaemonSet",
             "advertisedAddresses": ["$(HOST_IP):443"],
             "tcpPorts": [2222],
+            "udpPorts": [2222],
         },
     ),
     "edges-by-address": Case(
@@ -164,12 +170,13 @@ CASES = {
             "token": {"existingSecret": "invite"},
             "servicesConfigMap": {"name": "services"},
             "tcpServicesConfigMap": {"name": "ports"},
+            "udpServicesConfigMap": {"name": "udp-ports"},
         },
     ),
     "agents-scaled": Case(
         "towonel-agent",
         AGENT
-        | TCP_SERVICES
+        | PORT_SERVICES
         | SCALED
         | {"hub": {"allowInsecure": True}, "ca": {"configMap": "authorities"}},
     ),

@@ -6,6 +6,7 @@ import pytest
 from support.chart_schemas import OWN_VARIABLES, PROGRAMS, UNUSED_VARIABLES, setting_names
 from support.charts import AGENT, CASES, EDGE, HUB, kinds, objects, program_variables, render
 
+from towonel.agent.settings import SERVICE_FIELDS
 from towonel.runtime.settings import load, variables
 
 pytestmark = pytest.mark.xdist_group("charts")  # one process renders each case once
@@ -90,13 +91,16 @@ def test_a_program_takes_the_variables_of_its_pod(case: str) -> None:
 def test_services_of_an_agent_are_what_its_program_reads() -> None:
     given = plain("agents-scaled")
     fields = PROGRAMS["agent"].model_fields
-    https, tcp = (fields[name].metadata[0].func for name in ("services", "tcp_services"))
+    https, tcp, udp = (fields[name].metadata[0].func for name in SERVICE_FIELDS)
 
     (service,) = https(given["TOWONEL_AGENT_SERVICES"])
     ssh, db = tcp(given["TOWONEL_AGENT_TCP_SERVICES"])
+    dns, vpn = udp(given["TOWONEL_AGENT_UDP_SERVICES"])
 
     assert service.origin.port == 443
     assert (ssh.port, ssh.origin.idle_timeout_s, db.port) == (2222, 3600, "auto")
+    assert (dns.port, dns.origin.idle_timeout_s) == (5353, 5)
+    assert (vpn.port, vpn.origin.max_unanswered_bytes) == ("auto", 10**9)
 
 
 def test_a_setting_of_another_program_is_no_variable_of_this_one() -> None:

@@ -40,6 +40,14 @@ containers:
         hostPort: {{ int . }}
         {{- end }}
       {{- end }}
+      {{- range .Values.udpPorts }}
+      - name: udp-{{ int . }}
+        containerPort: {{ int . }}
+        protocol: UDP
+        {{- if eq $.Values.kind "DaemonSet" }}
+        hostPort: {{ int . }}
+        {{- end }}
+      {{- end }}
       - name: health
         containerPort: {{ .Values.ports.health }}
     env:
@@ -142,9 +150,12 @@ loadBalancerClass: {{ $service.loadBalancerClass }}
 {{- end -}}
 {{- end }}
 
-{{/* Ports of TCP services, as a Service has them. */}}
-{{- define "towonel.edge.tcpServicePorts" -}}
+{{/* Ports of TCP and UDP services, as a Service has them. */}}
+{{- define "towonel.edge.servicePorts" -}}
 {{- range .Values.tcpPorts }}
 - {name: tcp-{{ int . }}, port: {{ int . }}, targetPort: tcp-{{ int . }}, protocol: TCP}
+{{- end }}
+{{- range .Values.udpPorts }}
+- {name: udp-{{ int . }}, port: {{ int . }}, targetPort: udp-{{ int . }}, protocol: UDP}
 {{- end }}
 {{- end }}
