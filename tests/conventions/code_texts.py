@@ -286,7 +286,7 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "agent, edge",
         "The agent does not have the service that a client asked for. From an edge: the service wants"
         " its TLS to end at the edge, which no edge does.",
-        "Compare the `TOWONEL_AGENT_SERVICES` and `TOWONEL_AGENT_TCP_SERVICES` of the agents of the group, or set its"
+        "Compare the `TOWONEL_AGENT_SERVICES`, `…_TCP_SERVICES` and `…_UDP_SERVICES` of the agents of the group, or set its"
         " `tls_mode` to `passthrough`.",
     ),
     Code.ORIGIN_REFUSED: CodeText(
@@ -346,12 +346,12 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     ),
     Code.PORT_IN_USE: CodeText(
         "edge",
-        "Another program of the edge's machine has the port of a TCP service.",
+        "Another program of the edge's machine has the port of a TCP or UDP service.",
         "End that program, or publish the service on another port. The edge tries again every 3 s.",
     ),
     Code.PORT_UNAVAILABLE: CodeText(
         "edge",
-        "The edge's system does not give it the port of a TCP service: it takes a privilege, or there are too many.",
+        "The edge's system does not give it the port of a TCP or UDP service: it takes a privilege, or there are too many.",
         "Follow the detail: allow the port (CAP_NET_BIND_SERVICE), raise the limit of open files, or add an edge.",
     ),
 }
