@@ -57,6 +57,7 @@ class Agent:
     reconciler: Reconciler
     publisher: Publisher
     links: Links
+    lanes: Lanes
     health: Health
     metrics: Metrics
     running: asyncio.Task[None]
@@ -86,7 +87,7 @@ async def agent(
             publisher = Publisher(*whose, serve, health, metrics)
             reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
             running = tasks.create_task(reconciler.run())
-            yield Agent(key, reconciler, publisher, links, health, metrics, running, served)
+            yield Agent(key, reconciler, publisher, links, lanes, health, metrics, running, served)
             running.cancel()
             links.close()
 

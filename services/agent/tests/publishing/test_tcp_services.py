@@ -98,6 +98,8 @@ async def test_a_tcp_and_a_udp_service_may_share_name_and_port(hub: TestHub) -> 
             "udp:2222": "udp:game",
             "udp:3000": "udp:dns",
         }
+        origins = [it for some in started.lanes.origins.describe() for it in some.origins]
+        assert [name for name, *_ in origins] == [("tcp", "game"), ("tcp", "dns")]
 
 
 async def test_another_origin_of_a_port_is_served_and_not_published(hub: TestHub) -> None:
