@@ -52,7 +52,7 @@ async def ssh_server(folder: Path) -> AsyncIterator[SshServer]:
     (folder / "sshd_config").write_text(_SSHD.format(port=port, folder=folder))
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as its service does
-    async with _running("sshd", port, "-D", "-e", "-f", str(folder / "sshd_config")):
+    async with running_server("sshd", port, "-D", "-e", "-f", str(folder / "sshd_config")):
         yield SshServer(folder, port)
 
 
@@ -60,12 +60,13 @@ async def ssh_server(folder: Path) -> AsyncIterator[SshServer]:
 async def iperf_server() -> AsyncIterator[int]:
     """Run an iperf3 server, and return its port."""
     port = free_port()
-    async with _running("iperf3", port, "-s", "-B", "127.0.0.1", "-p", str(port)):
+    async with running_server("iperf3", port, "-s", "-B", "127.0.0.1", "-p", str(port)):
         yield port
 
 
 @contextlib.asynccontextmanager
-async def _running(name: str, port: int, *arguments: str) -> AsyncIterator[None]:
+async def running_server(name: str, port: int, *arguments: str) -> AsyncIterator[None]:
+    """Run a server that listens on a TCP port, and wait until it does."""
     program = shutil.which(name, path=_SBIN)
     assert program, f"{name} is not installed: run make tools"
     process = await asyncio.create_subprocess_exec(
@@ -111,6 +112,6 @@ async def plain_origin(name: bytes) -> AsyncIterator[Plain]:
         yield origin
 
 
-def tcp_service(name: str, origin: int, port: int | str, **more: object) -> dict[str, object]:
+def port_service(name: str, origin: int, port: int | str, **more: object) -> dict[str, object]:
     """Return a service as an agent's environment has it."""
     return {"name": name, "origin": f"127.0.0.1:{origin}", "listen_port": port, **more}

@@ -22,7 +22,7 @@ from support.postgres import Postgres
 from support.programs import Program
 from support.redis_server import redis_server
 from support.stack import Node, Stack, Way, until
-from support.tcp_origins import SshServer, iperf_server, plain_origin, ssh_server, tcp_service
+from support.tcp_origins import SshServer, iperf_server, plain_origin, port_service, ssh_server
 
 from towonel.api.ports import ReservationIn
 from towonel.client.hub import HubClient
@@ -55,7 +55,7 @@ class Home:
             "sql": self.sql.port,
         }
         self.ports |= {name: free_port() for name in origins}
-        return [tcp_service(name, port, self.ports[name]) for name, port in origins.items()]
+        return [port_service(name, port, self.ports[name]) for name, port in origins.items()]
 
 
 async def start_agent(stack: Stack, *services: dict[str, object]) -> Node[Program]:
@@ -153,7 +153,7 @@ async def greeting(port: int) -> bytes:
 async def test_either_side_may_end_first_and_the_other_is_heard_out(processes: Stack) -> None:
     async with plain_origin(b"banner") as origin:
         port = free_port()
-        await start_agent(processes, tcp_service("plain", origin.port, port))
+        await start_agent(processes, port_service("plain", origin.port, port))
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.readexactly(6) == b"banner"
         writer.write(b"all of it")
@@ -171,7 +171,7 @@ def addresses_in(data: bytearray) -> tuple[Address, Address] | None:
 async def test_an_origin_that_asks_for_it_hears_who_the_client_is(processes: Stack) -> None:
     async with plain_origin(b"") as origin:
         port = free_port()
-        service = tcp_service("proxied", origin.port, port, proxy_protocol="v2")
+        service = port_service("proxied", origin.port, port, proxy_protocol="v2")
         await start_agent(processes, service)
         with socket.create_connection(("127.0.0.1", port)) as client:
             name = client.getsockname()
@@ -182,7 +182,7 @@ async def test_an_origin_that_asks_for_it_hears_who_the_client_is(processes: Sta
 async def test_a_client_that_is_idle_for_too_long_is_ended(processes: Stack) -> None:
     async with plain_origin(b"x") as origin:
         port = free_port()
-        service = tcp_service("idle", origin.port, port, idle_timeout_secs=1)
+        service = port_service("idle", origin.port, port, idle_timeout_secs=1)
         await start_agent(processes, service)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.readexactly(1) == b"x"
@@ -206,7 +206,7 @@ async def test_a_busy_port_is_seen_by_its_owner_and_taken_once_it_is_free(
         port = int(other.getsockname()[1])
         async with plain_origin(b"mine") as origin:
             token = await processes.invite(hostname)
-            services = json.dumps([tcp_service("busy", origin.port, port)])
+            services = json.dumps([port_service("busy", origin.port, port)])
             await processes.start_agent(token, TOWONEL_AGENT_TCP_SERVICES=services)
             async with processes.operator() as operator, asyncio.timeout(30):
                 key = f"tcp:{port}"
@@ -224,7 +224,7 @@ async def test_a_port_of_the_tenants_own_is_given_where_it_asks_for_any(
         await operator.ports.reserve(
             ReservationIn(tenant_id=invite.tenant_id, protocol="tcp", first_port=port)
         )
-        services = json.dumps([tcp_service("any", origin.port, "auto")])
+        services = json.dumps([port_service("any", origin.port, "auto")])
         await processes.start_agent(invite.token, TOWONEL_AGENT_TCP_SERVICES=services)
         await listening(port)
         assert await greeting(port) == b"auto"
@@ -236,7 +236,7 @@ async def test_a_client_is_served_by_another_agent_where_the_first_ones_origin_i
     token, port = await processes.invite(hostname), free_port()
     async with plain_origin(b"up") as origin:
         for where in (1, origin.port):  # one of which nothing listens on
-            services = json.dumps([tcp_service("two", where, port)])
+            services = json.dumps([port_service("two", where, port)])
             await processes.start_agent(token, TOWONEL_AGENT_TCP_SERVICES=services)
         await listening(port)
         for _ in range(10):
@@ -248,7 +248,7 @@ async def test_a_port_is_left_when_nobody_publishes_it_any_more(
 ) -> None:
     token, port = await processes.invite(hostname), free_port()
     async with plain_origin(b"x") as origin:
-        services = json.dumps([tcp_service("gone", origin.port, port)])
+        services = json.dumps([port_service("gone", origin.port, port)])
         await processes.start_agent(token, TOWONEL_AGENT_TCP_SERVICES=services)
         await listening(port)
         await processes.start_agent(token)  # of the same group, which publishes nothing

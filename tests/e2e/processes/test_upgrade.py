@@ -14,7 +14,7 @@ from support.origins import Certificates, CommandOrigin, expected_digest
 from support.ports import free_port
 from support.programs import OwnProcess, ProcessRunner, Program
 from support.stack import Node, Stack, ready, service, until
-from support.tcp_origins import plain_origin, tcp_service
+from support.tcp_origins import plain_origin, port_service
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
 SIZE = 8 * 1024 * 1024
@@ -109,7 +109,7 @@ async def test_no_client_of_a_tcp_service_fails_while_an_edge_is_upgraded(
         return answer
 
     async with plain_origin(b"home") as origin:
-        services = json.dumps([tcp_service("plain", origin.port, port)])
+        services = json.dumps([port_service("plain", origin.port, port)])
         token = await stack.invite(hostname)
         await stack.start_agent(token, TOWONEL_AGENT_TCP_SERVICES=services)
         arrivals = await upgrade_among(stack, ask, rate=20, settled=5, way="tls_lane")
