@@ -106,6 +106,15 @@ async def test_a_port_of_another_tenant_is_refused_with_what_to_do(hub: TestHub)
     assert "`towonel port reserve`" in line["fix"]
 
 
+async def test_a_port_that_no_tenant_may_have_is_refused_with_what_to_do(hub: TestHub) -> None:
+    with capture_logs() as lines:
+        async with agent(hub, await hub.invite("a.eu"), services=services_of(mail=25)) as started:
+            await until(lambda: "port 25 is below 1024" in started.health.reasons.get("hub", ""))
+    (line,) = (line for line in lines if line["event"] == "hub.refused")
+    assert line["code"] == "invalid_request"
+    assert "a port in TOWONEL_AGENT_TCP_SERVICES" in line["fix"]
+
+
 def report(*failing: int, code: str = "port_in_use") -> EdgeReport:
     names = ("started_at_ms", "connections_active", "connections_total", "bytes_in", "bytes_out")
     counts = dict.fromkeys((*names, "sessions_active"), 0)

@@ -36,6 +36,8 @@ _FIXES: Mapping[Code, str] = {
     Code.HOSTNAME_NOT_OWNED: _HOSTNAMES,
     Code.HOSTNAME_CONFLICT: _HOSTNAMES,
     Code.PORT_CONFLICT: _PORTS,
+    Code.INVALID_REQUEST: "correct what the hub names, as a port in TOWONEL_AGENT_TCP_SERVICES or a name in"
+    " TOWONEL_AGENT_SERVICES",
     Code.QUOTA_EXCEEDED: "publish less, or have the limit raised (`towonel invite edit --max-…`)",
 }
 

@@ -13,10 +13,12 @@ from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.service_items import parse_origin, shorten
 from towonel.agent.core.tcp_services import parse_tcp_services
 from towonel.api.services import AUTO
-from towonel.wire.addresses import is_port
+from towonel.wire.addresses import LAST_PORT, is_port
 
 TO_FORM: Final = "PORT or HOST:PORT, as in 8443, web:443 or [fd00::7]:443"
 TCP_FORM: Final = "[NAME=]PUBLIC_PORT:[HOST:]PORT, as in 2222:22, 2222:forgejo:22 or ssh=auto:22"
+_PORTS: Final = f"with ports from 1 to {LAST_PORT}; the public one may be auto"
+_PAIR: Final = "--hostname app.example.eu --to 8443"
 _HOST: Final = "127.0.0.1"
 
 
@@ -30,7 +32,7 @@ def write_https(
     """
     if len(hostnames) != len(targets):
         counts = f"there are {len(hostnames)} of the one and {len(targets)} of the other"
-        raise ValueError(f"--hostname: each goes with a --to, and {counts}")
+        raise ValueError(f"--hostname: each goes with a --to, and {counts}; as in {_PAIR}")
     if proxy_protocol is not None and not hostnames:
         raise ValueError("--proxy-protocol: it is for services of --hostname, and there is none")
     proxy = {} if proxy_protocol is None else {"proxy_protocol": proxy_protocol}
@@ -52,16 +54,22 @@ def write_tcp(flags: Sequence[str]) -> str:
     """
     services: list[Mapping[str, object]] = []
     problems: list[str] = []
+    unnamed: list[str] = []
     for flag in flags:
         name, _, rest = flag.rpartition("=")
         port, _, target = rest.partition(":")
         origin = _find_origin(target)
         if origin is None or not (port == AUTO or is_port(port)):
-            problems.append(f"--tcp {shorten(flag)}: must be {TCP_FORM}")
+            problems.append(f"--tcp {shorten(flag)}: must be {TCP_FORM}, {_PORTS}")
             continue
+        if port == AUTO and not name:
+            unnamed.append(shorten(flag))
         listen_port = AUTO if port == AUTO else int(port)
         service = {"name": name or f"tcp-{port}", "origin": origin, "listen_port": listen_port}
         services.append(service)
+    if len(unnamed) > 1:
+        fix = f"give each a name of its own, as in db={unnamed[1]}"
+        problems.append(f"--tcp {unnamed[1]}: is called tcp-auto, as --tcp {unnamed[0]} is; {fix}")
     return _write(services, problems, "--tcp", parse_tcp_services)
 
 
