@@ -204,7 +204,8 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     ),
     Code.PORT_CONFLICT: CodeText(
         "hub",
-        "Another tenant publishes or has reserved this port, or it must be reserved first.",
+        "Another tenant publishes or has reserved this port, it must be reserved first, an edge is reached at it, or"
+        " another group of the tenant publishes the service on another port. The message says which.",
         "Use another port, or reserve it with `towonel port reserve`; `auto` takes one that is.",
     ),
     Code.INVALID_REQUEST: CodeText(

@@ -281,6 +281,8 @@ class Plain:
                 wrong |= {"hostname_not_owned", "hostname_conflict"}
             if item.port is not None and not self._port_is_for(tenant, item):
                 wrong |= {"port_conflict"}
+            if self._has_namesake(tenant, group, item):
+                wrong |= {"port_conflict"}
         others = {key for name, keys in tenant.groups.items() if name != group for key in keys}
         before, after = others | tenant.groups.get(group, set()), others | set(keys)
         ports = [sum(key[:5] != "https" for key in every) for every in (before, after)]
@@ -289,6 +291,16 @@ class Plain:
         if ports[0] < ports[1] > tenant.limits["ports"]:
             wrong |= {"quota_exceeded"}
         return wrong
+
+    def _has_namesake(self, tenant: Tenant, group: str, item: Item) -> bool:
+        """Whether another group publishes the service on another port."""
+        published = [
+            self.said[k] for name, ks in tenant.groups.items() if name != group for k in ks
+        ]
+        return any(
+            (it.kind, it.name) == (item.kind, item.name) and it.port != item.port
+            for it in published
+        )
 
     def _port_is_for(self, tenant: Tenant, item: Item) -> bool:
         port = item.port or 0

@@ -80,7 +80,7 @@ def test_a_list_of_services_says_which_ports_are_listened_on(reported: Reported)
     lines = reported.hub.stdout_of("service", "list", "--group", "p").splitlines()[1:]
 
     assert [re.split(r"  +", line)[-1] for line in lines] == [
-        "1 of 2 edges: port_in_use",
+        "1 of 2 edges fails: port_in_use",
         "no edges",
         "1 edge",
     ]
@@ -91,7 +91,7 @@ def test_a_service_is_shown_with_its_edges(reported: Reported) -> None:
     document = reported.hub.json_of("service", "show", "tcp:2222")
     open_edge, failing = (edge.hex() for edge in reported.edges)
 
-    assert "listeners  1 of 2 edges: port_in_use\n" in displayed
+    assert "listeners  1 of 2 edges fails: port_in_use\n" in displayed
     assert re.search(rf"^{open_edge}  listening$", displayed, re.MULTILINE)
     assert f"{failing}  {IN_USE}  {DETAIL}\n" in displayed
     assert {it["edge_id"]: (it["code"], it["detail"]) for it in document["listeners"]} == {
@@ -101,6 +101,25 @@ def test_a_service_is_shown_with_its_edges(reported: Reported) -> None:
     assert "No edge has reported this port yet." in reported.hub.stdout_of(
         "service", "show", "tcp:2223"
     )
+
+
+def test_a_service_is_shown_by_its_name_too_unless_others_have_it(reported: Reported) -> None:
+    async def publish_namesake() -> None:
+        async with reported.hub.client() as client:
+            invite = await client.invites.create(InviteIn(hostnames=["namesake.example.eu"]))
+            services = [ServiceIn(kind="tcp", name="s2222", port=2224)]
+            tenant = tenant_of(InviteToken.decode(invite.token))
+            await client.apply_desired_state(tenant, DesiredState(group="g", services=services))
+
+    by_name = reported.hub.json_of("service", "show", "tcp:s2222")
+    asyncio.run(publish_namesake())
+    refused = reported.hub.run("service", "show", "tcp:s2222")
+    unknown = reported.hub.run("service", "show", "udp:s2222")
+
+    assert (by_name["key"], by_name["name"]) == ("tcp:2222", "s2222")
+    assert refused.exit_code == 2
+    assert "several services; use tcp:2222 or tcp:2224" in refused.stderr
+    assert (unknown.exit_code, "not_found" in unknown.stderr) == (1, True)
 
 
 def test_the_status_says_that_a_port_is_not_listened_on(reported: Reported) -> None:
@@ -119,11 +138,11 @@ def test_the_status_says_that_a_port_is_not_listened_on(reported: Reported) -> N
         ("udp", [None, IN_USE], "1 of 2 edges: port_in_use"),
         ("tcp", [None], "1 edge"),
         ("tcp", [None, None], "2 edges"),
-        ("tcp", [IN_USE], "1 of 1 edge: port_in_use"),
+        ("tcp", [IN_USE], "1 edge fails: port_in_use"),
         (
             "tcp",
             [UNAVAILABLE, None, IN_USE, IN_USE],
-            "3 of 4 edges: port_in_use, port_unavailable",
+            "3 of 4 edges fail: port_in_use, port_unavailable",
         ),
     ],
 )

@@ -139,6 +139,24 @@ def test_an_unknown_variable_with_our_prefix_is_refused_and_others_are_ignored()
     assert load(Example, {**GOOD, "UNRELATED_PORT": "1"}).port == 80
 
 
+def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("port", "listen")}
+    files["port"].write_text("many")
+    files["listen"].write_text("a\1b:1")
+    environ = {f"EXAMPLE_{name.upper()}_FILE": str(path) for name, path in files.items()}
+
+    assert sorted(problems({**GOOD, "EXAMPLE_LISTEN": "", **environ})) == [
+        (
+            "EXAMPLE_LISTEN: has a control character (U+0001) at character 2; remove it"
+            f" (in {files['listen']}, which EXAMPLE_LISTEN_FILE names)"
+        ),
+        (
+            f"EXAMPLE_PORT: must be a whole number, at least 1 (in {files['port']}, which"
+            " EXAMPLE_PORT_FILE names)"
+        ),
+    ]
+
+
 def test_a_value_may_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("sesame\n")
 

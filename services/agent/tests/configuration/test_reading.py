@@ -105,6 +105,31 @@ KNOWN = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "text", "rule"),
+    [
+        (
+            "yaml",
+            "services: {a: 1}",
+            'must be a list, as in [{hostname: "app.example.eu", origin: "',
+        ),
+        ("toml", "services = 1", 'must be a list, as in [{hostname = "app.example.eu", origin = "'),
+        ("yaml", "services: web", "must be a list"),
+        ("yaml", "tcp_services: [22]", '[0]: must be a mapping, as in {name: "ssh", origin: "'),
+        ("toml", "tcp_services = [22]", '[0]: must be a table, as in {name = "ssh", origin = "'),
+    ],
+)
+def test_a_mistake_is_in_the_words_of_the_file(
+    file: Path, suffix: str, text: str, rule: str
+) -> None:
+    file = file.with_suffix(f".{suffix}")
+    (found,) = problems(environ_of(file, text, TOWONEL_INVITE_TOKEN=TOKEN.encode()))
+
+    assert found.startswith(f"{file}: ")
+    assert found.partition("services: ")[2].startswith(rule)
+    assert "JSON" not in found
+
+
 def test_a_file_that_cannot_be_read_is_all_that_is_said() -> None:
     (problem,) = problems({"TOWONEL_AGENT_CONFIG": "/nowhere/a.toml", "TOWONEL_AGENT_GROUP": "No"})
 
@@ -125,6 +150,10 @@ def test_flags_are_services_and_stand_beside_no_others_of_their_kind(file: Path)
         f"--hostname: {SERVICES} is set, too; use one of them",
         f"--tcp: {TCP_SERVICES} is set, too; use one of them",
         f"--udp: {UDP_SERVICES} is set, too; use one of them",
+    ]
+    assert [line.partition(":")[0] for line in both[2:]] == [
+        f"{TCP_SERVICES}_FILE",
+        "TOWONEL_INVITE_TOKEN",
     ]
     assert problems(environ_of(file, YAML), **{SERVICES: WEB}) == [
         f"--hostname: {file} has services, too; use one of them"

@@ -14,11 +14,13 @@ from structlog.typing import EventDict
 from support.stack import until
 
 from towonel.agent.configuration.reading import read_settings
-from towonel.agent.configuration.settings_watch import SettingsWatch
+from towonel.agent.configuration.settings_watch import ReadSettings, SettingsWatch
 from towonel.agent.core.services import Service
 from towonel.agent.settings import AgentSettings
+from towonel.runtime.admin import Health
 from towonel.wire.tokens import InviteToken
 
+type Change = Callable[[Sequence[Service]], None]
 TOKEN = InviteToken("http://127.0.0.1:1", bytes(16), bytes(32), bytes(32)).encode()
 
 
@@ -30,6 +32,7 @@ class Watched:
     environ: dict[str, str]
     served: list[list[str]] = field(default_factory=list[list[str]])
     lines: list[EventDict] = field(default_factory=list[EventDict])
+    health: Health = field(default_factory=Health)
 
     def write(self, *hostnames: str) -> None:
         """Write as editors and Kubernetes do: a new file in place of the old one."""
@@ -40,6 +43,11 @@ class Watched:
 
     def read(self) -> AgentSettings:
         return read_settings({}, self.environ)
+
+    @property
+    def parts(self) -> tuple[AgentSettings, Change, ReadSettings, Health]:
+        """What a watch is made of."""
+        return self.read(), self.change, self.read, self.health
 
     def change(self, services: Sequence[Service]) -> None:
         self.served.append([service.key.name for service in services])
@@ -59,7 +67,7 @@ def watched(tmp_path: Path) -> Watched:
 
 @pytest.fixture
 async def watch(watched: Watched) -> AsyncIterator[SettingsWatch]:
-    watch = SettingsWatch(watched.read(), watched.change, watched.read, check_s=0.02)
+    watch = SettingsWatch(*watched.parts, check_s=0.02)
     with capture_logs() as watched.lines:
         running = asyncio.create_task(watch.run())
         yield watch
@@ -117,12 +125,16 @@ async def test_a_mistake_keeps_what_was_and_says_what_it_is(
         watched.file.unlink()
     await until(lambda: "settings.refused" in watched.events())
     await ask(watch, lambda: watched.events().count("settings.refused") == 2)
-    assert watched.served == []
+    reason = watched.health.reasons["settings"]
+    assert (watched.served, watched.health.ready) == ([], True)
     assert all("TOWONEL_AGENT_SERVICES" in line["problem"] for line in watched.lines)
+    assert watched.lines[-1]["problem"] in reason
+    assert "what was read before is in force" in reason
     watched.write("b.eu")
     await until(lambda: watched.served)
 
     assert watched.served == [["b.eu"]]
+    assert watched.health.degraded == {"settings": False}
 
 
 @pytest.mark.usefixtures("watch")
@@ -162,9 +174,24 @@ async def test_what_is_read_at_the_start_only_is_named_once(
     ]
 
 
+async def test_a_value_that_was_put_back_needs_no_restart(
+    watched: Watched, watch: SettingsWatch
+) -> None:
+    for group in ("v2", "default", "v2"):
+        watched.environ["TOWONEL_AGENT_GROUP"] = group
+        watched.served.clear()
+        await ask(watch, lambda: watched.served)
+
+    assert watched.events() == [
+        *("settings.restart_needed", "settings.read"),
+        "settings.read",
+        *("settings.restart_needed", "settings.read"),
+    ]
+
+
 async def test_a_file_that_is_still_being_written_is_read_once_it_stays(watched: Watched) -> None:
     stamps = itertools.chain([1, 2, 3], itertools.repeat(4))
-    watch = SettingsWatch(watched.read(), watched.change, watched.read, check_s=0.01)
+    watch = SettingsWatch(*watched.parts, check_s=0.01)
     looks, watch._stamp = counted(lambda: ((next(stamps),),))  # type: ignore[method-assign]
     running = asyncio.create_task(watch.run())
     await until(lambda: watched.served)
@@ -181,7 +208,7 @@ async def test_tcp_services_are_read_again_beside_the_others(
     ssh = {"name": "ssh", "origin": "127.0.0.1:22", "listen_port": 2222}
     file.write_text(json.dumps([ssh]))
     watched.environ[variable] = str(file)
-    watch = SettingsWatch(watched.read(), watched.change, watched.read, check_s=0.01)
+    watch = SettingsWatch(*watched.parts, check_s=0.01)
     with capture_logs() as watched.lines:
         running = asyncio.create_task(watch.run())
         file.write_text(json.dumps([ssh, ssh | {"name": "git", "listen_port": "auto"}]))
@@ -207,7 +234,7 @@ async def test_a_file_of_settings_is_read_again_and_a_mistake_in_it_keeps_what_w
     )
     file.write_text(git.replace("git", "ssh"))
     watched.environ["TOWONEL_AGENT_CONFIG"] = str(file)
-    watch = SettingsWatch(watched.read(), watched.change, watched.read, check_s=0.01)
+    watch = SettingsWatch(*watched.parts, check_s=0.01)
     problems: list[str] = []
     with capture_logs() as watched.lines:
         running = asyncio.create_task(watch.run())

@@ -12,7 +12,7 @@ from towonel.agent.core.listener_failures import (
 EDGE, OTHER = b"\xaa" * 32, b"\xbb" * 32
 IN_USE = ListenerFailure("tcp:2222", EDGE, "port_in_use", "Address already in use")
 ELSEWHERE = replace(IN_USE, edge_id=OTHER)
-ROUTES = {"tcp:2222": "tcp:ssh", "tcp:25": "tcp:mail"}
+ROUTES = {"tcp:2222": "tcp:ssh", "tcp:25": "tcp:mail", "tcp:1": "tcp:echo"}
 
 
 def test_a_listener_that_fails_is_new_once_and_again_where_it_fails_in_another_way() -> None:
@@ -47,7 +47,7 @@ def test_of_many_the_first_are_named() -> None:
     text = explain_failures([IN_USE, ELSEWHERE, mail, lost], ROUTES) or ""
 
     assert [part.partition(" on ")[2].partition(" (")[0] for part in text.split("; ")] == [
-        "port 1 of tcp:1: port_in_use",
+        "port 1 of tcp:echo: port_in_use",
         "port 2222 of tcp:ssh: port_in_use",
         "port 2222 of tcp:ssh: port_in_use",
         "",

@@ -71,7 +71,7 @@ def test_another_form_of_tcp_is_refused_with_the_right_one(flag: str) -> None:
 
     assert found == (
         f"--tcp {flag}: must be [NAME=]PUBLIC_PORT:[HOST:]PORT,"
-        " as in 2222:22, 2222:forgejo:22 or ssh=auto:22"
+        " as in 2222:22, 2222:forgejo:22 or ssh=auto:22, with ports from 1 to 65535; the public one may be auto"
     )
 
 
@@ -110,9 +110,22 @@ def test_names_are_refused_by_the_rules_of_the_variables() -> None:
 
 def test_a_hostname_without_a_target_or_a_header_without_a_hostname_is_refused() -> None:
     assert mistakes_of_https(["a.eu", "b.eu"], ["1"]) == [
-        "--hostname: each goes with a --to, and there are 2 of the one and 1 of the other"
+        (
+            "--hostname: each goes with a --to, and there are 2 of the one and 1 of the other;"
+            " as in --hostname app.example.eu --to 8443"
+        )
     ]
     assert mistakes_of_https([], [], "none")[0].startswith("--proxy-protocol: ")
+
+
+def test_ports_that_the_hub_chooses_need_names_once_there_are_several() -> None:
+    assert mistakes_of_tcp("auto:22", "db=auto:1", "auto:5432") == [
+        (
+            "--tcp auto:5432: is called tcp-auto, as --tcp auto:22 is; give each a name of its own, as in"
+            " db=auto:5432"
+        )
+    ]
+    assert len(json.loads(write_tcp(["auto:22", "db=auto:1"]))) == 2
 
 
 @given(st.lists(st.from_regex(r"([a-z=]{0,3}=)?(auto|[0-9]{0,5})(:[a-z]{0,3})?:?[0-9]{0,5}")))

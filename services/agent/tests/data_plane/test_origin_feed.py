@@ -4,14 +4,16 @@ import asyncio
 import socket
 import threading
 
+from structlog.testing import capture_logs
 from support.tunnel import SERVICE, until
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.data_plane.origin_feed import OriginFeed
 from towonel.agent.origin_log import OriginLog
-from towonel.agent.worker.messages import Down, Origins, Resolved, name_service
+from towonel.agent.worker.messages import Down, Origins, Refused, Resolved, name_service
 from towonel.runtime.dns.lookups import Answer, LookupThreads
 from towonel.runtime.dns.resolver import Resolver
+from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey
 
 NAME = name_service(SERVICE)
@@ -53,6 +55,23 @@ async def test_a_name_that_does_not_resolve_is_told_and_asked_for_again() -> Non
             feed.look_up(NAME, tasks)
 
     assert told == [Resolved(NAME, ())] * 2
+
+
+async def test_a_client_that_is_refused_is_told_with_its_origin_or_the_reason() -> None:
+    service = Service(SERVICE, Origin("origin.example", 8443, ProxyProtocol.NONE))
+    feed = OriginFeed([service], Resolver(), OriginLog(), list[Down]().append)
+    refused = {"x.eu": Code.OVERLOADED, "y.eu": Code.NO_SERVICE, "z.eu": Code.ORIGIN_REFUSED}
+    with capture_logs() as lines:
+        feed.log(Refused(NAME, int(Code.ORIGIN_REFUSED), 1))
+        for name, code in refused.items():
+            feed.log(Refused(name_service(ServiceKey(SERVICE.kind, name)), int(code), 1))
+
+    assert [(line["code"], line["detail"]) for line in lines] == [
+        ("origin_refused", "origin origin.example:8443"),
+        ("overloaded", "as many streams are open as TOWONEL_AGENT_MAX_STREAMS allows"),
+        ("no_service", "this agent has no such service"),
+        ("origin_refused", ""),
+    ]
 
 
 def test_workers_are_told_of_origins_that_change_and_of_no_others() -> None:

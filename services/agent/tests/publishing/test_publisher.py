@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.callers import invite_id, publish
 from support.hub import TestHub, migrated, running_hub, tenant_of
-from support.reconciler import Agent, agent, grant_of, published_keys
+from support.reconciler import TIMING, Agent, agent, grant_of, published_keys
 
 from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.services import Service
@@ -27,6 +28,7 @@ def services_of(*hostnames: str) -> tuple[Service, ...]:
 
 
 BOTH = services_of("a.eu", "b.eu")
+FEW = replace(TIMING, refresh_s=3600)  # refreshes, but those that are asked for
 
 
 @pytest.fixture
@@ -42,6 +44,12 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 async def published(started: Agent) -> None:
     await until(lambda: started.publisher.has_published)
+
+
+async def change(started: Agent, services: Sequence[Service]) -> None:
+    started.publisher.change(services)
+    started.links.is_outdated.set()
+    await until(lambda: not started.publisher.is_due)
 
 
 def reason_of(started: Agent) -> str:
@@ -106,6 +114,37 @@ async def stable_numbers(*agents: Agent) -> tuple[int, ...]:
     """The numbers of what agents published, after some refreshes more."""
     await asyncio.wait([one.running for one in agents], timeout=0.3)
     return tuple(one.publisher._own.number if one.publisher._own else 0 for one in agents)
+
+
+async def test_replicas_that_change_one_after_another_are_not_displaced(hub: TestHub) -> None:
+    token = await hub.invite("a.eu", "b.eu")
+    with capture_logs() as lines:
+        async with (
+            agent(hub, token, FEW, services=services_of("a.eu")) as first,
+            agent(hub, token, FEW, services=services_of("a.eu")) as second,
+        ):
+            for one in (first, second):
+                await grant_of(one)  # so that it is asked to refresh, and not still at its start
+            for one in (first, second):
+                await change(one, BOTH)
+
+            assert not reason_of(second)
+    # Nor is one refused whose request had the time of the other's.
+    assert not {"services.displaced", "services.refused"} & {*events(lines)}
+
+
+async def test_an_agent_that_was_displaced_stands_as_soon_as_it_publishes_again(
+    hub: TestHub,
+) -> None:
+    token = await hub.invite("a.eu", "b.eu")
+    async with agent(hub, token, FEW, services=services_of("a.eu")) as started:
+        await published(started)
+        await publish(hub, token, "b.eu")
+        started.links.is_outdated.set()
+        await until(lambda: bool(reason_of(started)))
+        await change(started, BOTH)
+
+        assert not reason_of(started)
 
 
 async def test_a_displaced_agent_publishes_nothing_with_a_new_grant_either(hub: TestHub) -> None:
@@ -204,6 +243,18 @@ async def test_what_changes_is_published_and_what_the_hub_refuses_leaves_all_as_
     assert [(line["code"], "foreign.eu" in line["detail"]) for line in refused] == [
         ("hostname_not_owned", True)
     ]
+
+
+async def test_a_change_that_the_hub_refuses_is_said_until_there_is_another(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    async with agent(hub, token, services=services_of("a.eu")) as started:
+        await published(started)
+        await change(started, services_of("foreign.eu"))
+        reason = started.health.reasons["refused_services"]
+        started.publisher.change(services_of("a.eu"))
+
+        assert "not covered by this invite: foreign.eu" in reason
+        assert started.health.degraded["refused_services"] is False
 
 
 def names_of(services: Sequence[Service]) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from support.callers import publish_ports, tenant_id
 from support.hub import TestHub, migrated, running_hub
-from support.reconciler import Agent, agent, published_keys
+from support.reconciler import TIMING, Agent, agent, published_keys
 
+from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.services import Service
 from towonel.agent.core.tcp_services import parse_tcp_services
 from towonel.agent.core.udp_services import parse_udp_services
@@ -128,6 +130,15 @@ async def test_a_port_of_another_tenant_is_refused_with_what_to_do(hub: TestHub)
     assert "`towonel port reserve`" in line["fix"]
 
 
+async def test_a_port_that_no_tenant_may_have_is_refused_with_what_to_do(hub: TestHub) -> None:
+    with capture_logs() as lines:
+        async with agent(hub, await hub.invite("a.eu"), services=services_of(mail=25)) as started:
+            await until(lambda: "port 25 is below 1024" in started.health.reasons.get("hub", ""))
+    (line,) = (line for line in lines if line["event"] == "hub.refused")
+    assert line["code"] == "invalid_request"
+    assert "a port in TOWONEL_AGENT_TCP_SERVICES" in line["fix"]
+
+
 def report(*failing: int, code: str = "port_in_use") -> EdgeReport:
     names = ("started_at_ms", "connections_active", "connections_total", "bytes_in", "bytes_out")
     counts = dict.fromkeys((*names, "sessions_active"), 0)
@@ -145,6 +156,54 @@ async def say(hub: TestHub, wanted: EdgeReport) -> None:
     hub.clock.now_ms += REFRESH_MS
     await hub.client().report_edge(hub.context.keys.node, wanted)
     hub.clock.now_ms += REFRESH_MS
+
+
+def refreshes(lines: list[EventDict]) -> int:
+    asked = [line for line in lines if line.get("path") == "/v1/agent/refresh"]
+    return sum("status" in line for line in asked)
+
+
+async def test_the_hub_is_asked_soon_and_not_for_ever_after_services_with_ports_were_published(
+    hub: TestHub,
+) -> None:
+    token, few = (
+        await hub.invite("a.eu"),
+        replace(TIMING, refresh_s=3600, after_publish_s=(0.01,) * 2),
+    )
+    with capture_logs() as lines:
+        async with agent(hub, token, few, services=services_of(ssh=2222)) as started:
+            await until(lambda: refreshes(lines) == 2)
+            started.publisher.change(services_of(ssh=2223))
+            started.links.is_outdated.set()
+            await until(lambda: refreshes(lines) == 5)
+            await asyncio.wait([started.running], timeout=0.2)
+    with capture_logs() as others:
+        services = parse_https_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
+        async with agent(hub, token, few, services=services) as started:
+            await until(lambda: started.publisher.has_published)
+            await asyncio.wait([started.running], timeout=0.2)
+
+    assert (refreshes(lines), refreshes(others)) == (5, 0)
+
+
+async def test_what_edges_say_of_a_port_that_was_given_up_is_not_told_any_more(
+    hub: TestHub,
+) -> None:
+    token, few = await hub.invite("a.eu"), replace(TIMING, refresh_s=3600, after_publish_s=())
+    with capture_logs() as lines:
+        async with agent(hub, token, few, services=services_of(ssh=2222, git=2223)) as started:
+            await until(lambda: started.publisher.has_published)
+            await say(hub, report(2222, 2223))
+            started.links.is_outdated.set()
+            await until(lambda: "tcp:ssh" in reason_of(started))
+            started.publisher.change(services_of(ssh=2224, git=2223))
+            started.links.is_outdated.set()
+            await until(lambda: "tcp:ssh" not in reason_of(started))
+
+            assert not started.publisher.is_due
+            assert "port 2223 of tcp:git" in reason_of(started)
+    told = [line["route"] for line in lines if line["event"].startswith("listener.")]
+    assert sorted(told) == ["tcp:2222", "tcp:2223"]
 
 
 async def test_an_edge_that_does_not_listen_on_a_port_is_told_once_and_when_it_does_again(

@@ -1,7 +1,9 @@
 """Ports are kept for tenants: single, in ranges, for each protocol, and never twice."""
 
+from collections.abc import Awaitable
+
 from support.callers import code_of, invite_id, keyed, publish_ports, refusal, tenant_id
-from support.hub import TestHub, running_hub, tenant_of
+from support.hub import TestHub, registration, running_hub, tenant_of
 
 from towonel.api.invites import InviteEdit
 from towonel.api.limits import Limits
@@ -10,8 +12,9 @@ from towonel.api.services import DesiredState, ServiceIn
 from towonel.hub.core.ports import PortRules
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
+from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Code
-from towonel.wire.tokens import InviteToken
+from towonel.wire.tokens import EdgeToken, InviteToken
 
 
 def wanted(
@@ -133,6 +136,31 @@ async def test_ports_below_1024_and_the_nodes_own_are_kept_for_nobody(database: 
         assert lowest.first_port == 1025
 
 
+async def register_edge(hub: TestHub, *addresses: str) -> None:
+    made = await hub.client().edge_invites.create("far")
+    edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
+    body = registration(edge).model_copy(update={"addresses": [*addresses]})
+    await hub.client().register_edge(edge, body)
+
+
+async def test_ports_that_an_edge_is_reached_at_are_neither_published_nor_reserved(
+    hub: TestHub,
+) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    await publish_ports(hub, token, "udp", [7443])
+    await register_edge(hub, "far.eu:7443", "[fd00::7]:1024")
+    reserved = await refusal(client.ports.reserve(wanted(token, 7440, 7450, "udp")))
+    published = await refusal(publish_ports(hub, token, "tcp", [7443, 2222]))
+    await publish_ports(hub, token, "udp", [7443])  # as it did before the edge was there
+
+    assert reserved.code is published.code is Code.PORT_CONFLICT
+    assert "7443 (far.eu:7443)" in reserved.detail
+    assert "another port: tcp:7443 (far.eu:7443)" in published.detail
+    assert "2222" not in published.detail
+    assert (await client.ports.available("tcp")).ports == [1025]
+    assert (await client.ports.reserve(wanted(token))).first_port == 1025
+
+
 async def test_ports_below_1024_are_kept_where_the_operator_allows_it(database: Database) -> None:
     async with running_hub(database, RouteChanges(), ports=PortRules(privileged=True)) as hub:
         token = await hub.invite("a.eu")
@@ -161,6 +189,30 @@ async def test_of_ports_that_are_reserved_for_another_every_one_is_named(hub: Te
 
     assert refused.code is Code.PORT_CONFLICT
     assert refused.detail == "reserved for another tenant: tcp:2222, tcp:2230"
+
+
+async def test_a_service_of_two_groups_has_one_port_and_of_two_tenants_as_many(
+    hub: TestHub,
+) -> None:
+    one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
+
+    def publish_ssh(
+        token: InviteToken, group: str, port: int, name: str = "ssh"
+    ) -> Awaitable[object]:
+        hub.clock.now_ms += 10
+        services = [ServiceIn(kind="tcp", name=name, port=port)]
+        wanted = DesiredState(group=group, services=services)
+        return hub.client().apply_desired_state(tenant_of(token), wanted)
+
+    await publish_ssh(one, "blue", 2222)
+    await publish_ssh(one, "green", 2222)
+    await publish_ssh(two, "green", 2223)
+    refused = await refusal(publish_ssh(one, "green", 2224))
+    await publish_ssh(one, "green", 2224, "sftp")
+
+    assert refused.code is Code.PORT_CONFLICT
+    assert "the same port: tcp:ssh (group blue, port 2222)" in refused.detail
+    await publish_ssh(one, "blue", 2225)  # where no other group has it, it may move
 
 
 async def test_reservations_end_with_their_tenant(hub: TestHub) -> None:

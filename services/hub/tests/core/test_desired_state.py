@@ -134,6 +134,36 @@ def test_who_publishes_a_port_keeps_it_once_its_reservation_is_released() -> Non
     assert plan(A, [], there, reserved_only=True).deleted == (held,)
 
 
+def test_a_name_that_another_group_publishes_on_another_port_is_refused_with_the_fix() -> None:
+    elsewhere = [
+        ("blue", tcp("ssh", 2223)),
+        ("red", tcp("ssh", 2224)),
+        ("red", tcp("git", 2222)),
+        ("red", tcp("db", 5432)),
+        ("red", Route(ServiceKind.UDP, "db", A, 5433)),
+    ]
+    error = refusal(tcp("ssh", 2222), tcp("db", 5432), https("z.example.eu"), elsewhere=elsewhere)
+
+    assert error.code is Code.PORT_CONFLICT
+    assert error.detail == (
+        "published by another group on another port; give the service another name, or the same port: "
+        "tcp:ssh (group blue, port 2223), tcp:ssh (group red, port 2224)"
+    )
+
+
+def test_a_port_that_edges_are_reached_at_is_refused_unless_it_was_there_before() -> None:
+    edges = {2222: "edge.eu:2222", 2223: "edge.eu:2223", 2224: "edge.eu:2224"}
+    tenants = {"tcp:2223": A, "tcp:2224": B}
+    wanted = [tcp("ssh", 2222), tcp("git", 2223), tcp("db", 2224), tcp("web", 2225)]
+    error = refusal(*wanted, https("z.example.eu"), edges=edges, tenants=tenants)
+
+    assert error.code is Code.PORT_CONFLICT
+    assert error.detail == (
+        "taken by another tenant: tcp:2224; "
+        "an edge is reached there; give the service another port: tcp:2222 (edge.eu:2222)"
+    )
+
+
 def test_services_become_routes() -> None:
     requested = [wanted(ServiceKind.HTTPS, "App.Example.eu"), wanted(ServiceKind.UDP, "game", 2000)]
 

@@ -37,10 +37,11 @@ def choose(
     ranges: Collection[Range] = (),
     own: Collection[Route] = (),
     taken: Collection[str] = (),
+    elsewhere: Collection[Route] = (),
     rules: PortRules | None = None,
 ) -> list[str]:
     """The keys of these routes, once each has its port."""
-    offer = PortOffer(own, list(ranges), taken)
+    offer = PortOffer(own, list(ranges), taken, elsewhere)
     return [route.key for route in choose_ports(routes, offer, rules or PortRules())]
 
 
@@ -91,6 +92,21 @@ def test_a_service_keeps_no_port_that_the_request_names_for_another() -> None:
     ranges, own = [reserved(2222, 2223)], [tcp("ssh", 2222)]
 
     assert choose(tcp("ssh"), tcp("git", 2222), ranges=ranges, own=own) == ["tcp:2223", "tcp:2222"]
+
+
+def test_a_service_has_the_port_that_another_group_publishes_it_on() -> None:
+    ranges, elsewhere = [reserved(2222, 2229)], [tcp("ssh", 2225), udp("ssh", 2226)]
+    taken = {"tcp:2225", "udp:2226"}
+
+    assert choose(tcp("ssh"), ranges=ranges, taken=taken, elsewhere=elsewhere) == ["tcp:2225"]
+    # Whatever it had itself, or is reserved.
+    own = [tcp("ssh", 2223)]
+    assert choose(tcp("ssh"), ranges=ranges, own=own, elsewhere=elsewhere) == ["tcp:2225"]
+    assert choose(tcp("ssh"), taken=taken, elsewhere=elsewhere) == ["tcp:2225"]
+    # Not where the request names it for another service: the plan refuses that.
+    assert choose(
+        *(tcp("ssh"), tcp("git", 2225)), ranges=ranges, taken=taken, elsewhere=elsewhere
+    ) == ["tcp:2222", "tcp:2225"]
 
 
 def test_the_port_of_a_service_that_ends_is_free_for_the_next() -> None:

@@ -1,6 +1,6 @@
 """Whose a port is, against the plainest model: a set of numbers for each protocol."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 from hypothesis import given
@@ -31,9 +31,10 @@ def refusal(
     rules: PortRules = ANYTHING,
     reserved: Iterable[Range] = (),
     published: Iterable[Range] = (),
+    edges: Mapping[int, str] | None = None,
 ) -> Denied:
     with pytest.raises(Denied) as caught:
-        check_reservation(wanted, rules, reserved, published)
+        check_reservation(wanted, rules, reserved, published, edges or {})
     return caught.value
 
 
@@ -73,7 +74,7 @@ def test_ports_are_kept_unless_reserved_by_anybody_or_published_by_another(
     retained = any(own & numbers(held) for held in reserved)
     foreign = any(own & numbers(held) for held in published if held.tenant_id != wanted.tenant_id)
     if not (retained or foreign):
-        check_reservation(wanted, ANYTHING, reserved, published)
+        check_reservation(wanted, ANYTHING, reserved, published, {})
         return
     assert refusal(wanted, ANYTHING, reserved, published).code is Code.PORT_CONFLICT
 
@@ -97,7 +98,7 @@ def test_a_thousand_clashes_make_a_short_answer() -> None:
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (1023, 1023), (1023, 2000)])
 def test_ports_below_1024_need_the_operators_leave(first: int, last: int) -> None:
     refused = refusal(tcp(first, last))
-    check_reservation(tcp(first, last), PortRules(privileged=True), (), ())
+    check_reservation(tcp(first, last), PortRules(privileged=True), (), (), {})
 
     assert refused.code is Code.INVALID_REQUEST
     assert "TOWONEL_HUB_ALLOW_PRIVILEGED_PORTS" in refused.detail
@@ -109,7 +110,18 @@ def test_the_nodes_own_ports_are_nobodys() -> None:
     assert "port 2443 is the hub's" in refusal(tcp(2000, 9000), rules).detail
     assert "port 8443 is the hub's" in refusal(Range("udp", 8443, 8443, A), rules).detail
     assert refusal(tcp(8443), rules).code is Code.INVALID_REQUEST
-    check_reservation(tcp(8444, 9000), rules, (), ())
+    check_reservation(tcp(8444, 9000), rules, (), (), {})
+
+
+def test_ports_that_edges_are_reached_at_are_nobodys() -> None:
+    edges = {2443: "b.eu:2443", 2001: "a.eu:2001", 9000: "c.eu:9000"}
+    refused = refusal(tcp(2000, 3000), edges=edges)
+
+    assert refused.code is Code.PORT_CONFLICT
+    assert refused.detail == (
+        "an edge is reached there: 2001 (a.eu:2001), 2443 (b.eu:2443); reserve other ports"
+    )
+    check_reservation(tcp(2002, 2442), ANYTHING, (), (), edges)
 
 
 @pytest.mark.parametrize("rules", [PortRules(own={80, 2222}), PortRules(privileged=True, own=[22])])

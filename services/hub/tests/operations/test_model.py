@@ -41,7 +41,7 @@ NAMES = [*PATTERNS, "x.b.a.eu", "xa.eu", "y.c.b.a.eu", "z.a.eu"]
 CLIENTS_ASK = ["a.eu", "b.a.eu", "d.a.eu", "q.a.eu", "c.b.a.eu", "q.b.a.eu", "q.c.b.a.eu"]
 MODES, PROTOCOLS, SERVICES = ["passthrough", "terminate"], ["tcp", "udp"], ["ssh", "db", "web"]
 TREE = [["*.a.eu"], ["b.a.eu", "*.b.a.eu"], ["*.eu", "c.b.a.eu"]]
-SEEDS = [10, 11, 12]  # each of them finds mistakes that others do not, when they are put in
+SEEDS = [10, 11, 12, 16]  # each of them finds mistakes that others do not, when they are put in
 CHECK_ALL_EVERY = 6  # steps: lists, logs and the whole database take more time than a step
 DAY_MS = 26 * 3_600_000  # and some hours for clocks
 # How often each comes, for a life in which much is published and little is revoked.

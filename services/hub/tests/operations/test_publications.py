@@ -207,6 +207,21 @@ async def test_operators_see_which_live_agent_is_displaced(hub: TestHub) -> None
     assert sum(item.is_displaced for item in tenant.agents) == 1
 
 
+@both_databases
+async def test_an_agent_is_not_displaced_by_what_it_published_itself(hub: TestHub) -> None:
+    token = await hub.invite("a.eu", "b.eu")
+    agent, sibling = [await Agent.start(hub, token, "a.eu") for _ in range(2)]
+    for one in (agent, sibling):
+        await one.refresh()
+    hub.clock.now_ms += REFRESH_MS
+    await report(hub, agent, sibling)
+    await agent.publish("a.eu", "b.eu")
+    await agent.publish("a.eu", group="other")
+
+    listed = (await hub.client().agents.list()).agents
+    assert [item.agent_id for item in listed if item.is_displaced] == [sibling.key.public]
+
+
 async def report(hub: TestHub, *agents: Agent) -> None:
     """Have an edge tell that it has a session with each of these agents."""
     node = hub.context.keys.node

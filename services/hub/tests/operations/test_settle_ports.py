@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.callers import code_of, publish_ports, refusal, tenant_id
-from support.hub import TestHub, migrated, running_hub, tenant_of
+from support.hub import TestHub, migrated, registration, running_hub, tenant_of
 from support.postgres import Postgres
 from support.redis_server import running_redis
 from support.replicas import hubs
@@ -108,6 +108,30 @@ async def test_a_port_that_a_sibling_publishes_too_is_not_free_when_its_service_
     assert (await apply(hub, token, auto("old"))).unchanged == 1
 
 
+async def test_a_group_gets_the_port_of_another_that_publishes_the_same_service(
+    hub: TestHub,
+) -> None:
+    token = await hub.invite("a.eu")
+    await reserve(hub, token, 3000, 3009)
+    named = ServiceIn(kind="tcp", name="ssh", port=4000)
+    await apply(hub, token, DesiredState(group="blue", services=[named]))
+    green = await apply(hub, token, auto("ssh", "web", group="green"))
+    await apply(hub, token, auto(group="blue"))
+    later = await apply(hub, token, auto("ssh", group="red"))
+
+    assert (green.ports, later.ports) == ({"tcp:ssh": 4000, "tcp:web": 3000}, {"tcp:ssh": 4000})
+    assert await listed(hub) == {"tcp:3000": "web", "tcp:4000": "ssh"}
+
+
+async def test_a_reserved_port_that_an_edge_is_reached_at_is_not_chosen(hub: TestHub) -> None:
+    token, node = await hub.invite("a.eu"), hub.context.keys.node
+    await reserve(hub, token, 3000, 3001)
+    body = registration(node).model_copy(update={"addresses": ["edge.eu:3000"]})
+    await hub.client().register_edge(node, body)
+
+    assert (await apply(hub, token, auto("ssh"))).ports == {"tcp:ssh": 3001}
+
+
 async def test_without_a_reserved_port_nothing_is_published_until_there_is_one(
     hub: TestHub,
 ) -> None:
@@ -177,10 +201,10 @@ async def apply_at_once(
 async def test_groups_that_ask_at_once_get_a_port_each(pair: list[TestHub]) -> None:
     token = await pair[0].invite("a.eu")
     await reserve(pair[0], token, 3000, 3009)
-    states = [auto("ssh", group=f"g{number}") for number in range(10)]
+    states = [auto(f"ssh{number}", group=f"g{number}") for number in range(10)]
     applied = await apply_at_once(pair, token, *states)
 
-    assert sorted(it.ports["tcp:ssh"] for it in applied) == list(range(3000, 3010))
+    assert sorted(port for it in applied for port in it.ports.values()) == [*range(3000, 3010)]
     assert sorted(await listed(pair[1])) == [f"tcp:{port}" for port in range(3000, 3010)]
 
 
@@ -192,3 +216,13 @@ async def test_replicas_of_a_group_that_ask_at_once_get_one_port(pair: list[Test
     assert [it.ports for it in applied] == [{"tcp:git": 3000, "tcp:ssh": 3001}] * 10
     assert len({it.publication.digest for it in applied if it.publication}) == 1
     assert sum(len(it.created) for it in applied) == 2
+
+
+async def test_groups_that_ask_at_once_for_one_service_get_one_port(pair: list[TestHub]) -> None:
+    token = await pair[0].invite("a.eu")
+    await reserve(pair[0], token, 3000, 3009)
+    states = [auto("ssh", group=f"g{number}") for number in range(10)]
+    applied = await apply_at_once(pair, token, *states)
+
+    assert [it.ports for it in applied] == [{"tcp:ssh": 3000}] * 10
+    assert await listed(pair[1]) == {"tcp:3000": "ssh"}

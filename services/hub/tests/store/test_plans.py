@@ -15,6 +15,7 @@ from towonel.api.invites import HostnamesIn, InviteEdit, InviteIn
 from towonel.api.keys import KeyIn
 from towonel.api.ports import ReservationIn
 from towonel.api.reports import EdgeReport
+from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
 from towonel.hub import background
 from towonel.hub.live.route_changes import RouteChanges
@@ -79,6 +80,14 @@ async def edge_path(hub: TestHub, client: HubClient) -> None:
             await stream.event()
 
 
+async def ports_path(hub: TestHub, client: HubClient) -> None:
+    """What agents of two groups publish that have a port."""
+    token, services = await hub.invite("p.eu"), [ServiceIn(kind="tcp", name="ssh", port=60_001)]
+    for group in ("blue", "green"):
+        published = DesiredState(group=group, services=services)
+        await client.apply_desired_state(tenant_of(token), published)
+
+
 async def operators_path(hub: TestHub, client: HubClient) -> None:
     """What operators do to a tenant, from its beginning to its end."""
     created = await client.invites.create(InviteIn(hostnames=["c.eu"]), idempotency_key="k")
@@ -134,6 +143,7 @@ async def test_no_statement_reads_the_whole_of_a_large_table_but_one_that_has_to
     client = crowded.client()
     with log_statements(crowded.context.store.engine) as seen:
         await edge_path(crowded, client)
+        await ports_path(crowded, client)
         await operators_path(crowded, client)
         await pages(client)
         await old_things(crowded)

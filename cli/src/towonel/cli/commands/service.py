@@ -6,10 +6,12 @@ import typer
 
 from towonel.api.services import Listener, ServiceDetail, ServiceItem
 from towonel.cli.command import hub_command
+from towonel.cli.errors import UsageError
 from towonel.cli.options.routes import OfKind, RouteKey
 from towonel.cli.output import Fields, Output, Rows
 from towonel.cli.tables import SHORT, Group, Limit, TenantId, agent_rows, fetch_all, list_output
 from towonel.client.operator import OperatorClient
+from towonel.wire.addresses import is_port
 
 app = typer.Typer()
 
@@ -29,10 +31,12 @@ async def list_all(
     return list_output("services", services, columns, _to_row, "Nothing is published.")
 
 
-@hub_command(app, "show", "towonel service show https:app.example.eu")
+@hub_command(
+    app, "show", "towonel service show https:app.example.eu", "towonel service show tcp:ssh"
+)
 async def show(hub: OperatorClient, key: RouteKey) -> Output:
     """Show one public name or port. Who publishes it, which agents serve it now, and which edges listen."""
-    item = await hub.services.get(key)
+    item = await hub.services.get(await _find_key(hub, key))
     fields = [
         ("service", item.key),
         ("name", item.name),
@@ -47,6 +51,19 @@ async def show(hub: OperatorClient, key: RouteKey) -> Output:
     return Output(item, Fields(fields), "", agent_rows(item.agents), "", edges)
 
 
+async def _find_key(hub: OperatorClient, key: str) -> str:
+    """Return the key of a service; one on a port may be named as agents name it, too: `tcp:ssh`."""
+    kind, _, name = key.partition(":")
+    if kind not in {"tcp", "udp"} or is_port(name):
+        return key
+    fetch = partial(hub.services.list, kind=kind)
+    listed = await fetch_all(fetch, lambda page: page.services)
+    keys = sorted({item.key for item in listed if item.name == name})
+    if len(keys) > 1:
+        raise UsageError(f"KEY: {key} is the name of several services; use {' or '.join(keys)}")
+    return keys[0] if keys else key
+
+
 def format_listeners(item: ServiceItem | ServiceDetail) -> str:
     """Format how many edges listen on the port of a service, or how many of them do not, and why."""
     if not item.is_served:
@@ -58,7 +75,9 @@ def format_listeners(item: ServiceItem | ServiceDetail) -> str:
     failing = [it.code for it in item.listeners if it.code]
     if not failing:
         return edges
-    return f"{len(failing)} of {edges}: {', '.join(sorted(set(failing)))}"
+    codes, which = ", ".join(sorted(set(failing))), f"{len(failing)} of {edges}"
+    verb = "fails" if len(failing) == 1 else "fail"
+    return f"{edges if count == 1 else which} {verb}: {codes}"
 
 
 def _listener_rows(listeners: list[Listener]) -> Rows:

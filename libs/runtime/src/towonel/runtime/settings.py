@@ -128,7 +128,7 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
         settings = cls.model_validate(_choose(cls, reading) | unreadable)
     except ValidationError as error:
         found = explain(error, fields, _names, reading.values, frozenset(unreadable))
-        problems += [_blame_empty_file(line, reading) for line in found]
+        problems += [reading.name_file(_blame_empty_file(line, reading)) for line in found]
         raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)

@@ -180,7 +180,7 @@ async def _serve_clients(
         reconciling = tasks.create_task(reconciler.run())
         relaying = tasks.create_task(_relay(agent))
         change = partial(_change_services, publisher, links)
-        watching = tasks.create_task(watch_settings(settings, change, read))
+        watching = tasks.create_task(watch_settings(settings, change, read, health))
         await stopping.wait()
         health.start_draining()
         reconciling.cancel()

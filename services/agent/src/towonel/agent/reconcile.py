@@ -5,6 +5,7 @@ Links live on while the hub is unreachable.
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import SystemRandom
 
@@ -12,7 +13,7 @@ import structlog
 
 from towonel.agent.core.edges import Edge, filter_trusted
 from towonel.agent.core.listener_failures import ListenerFailure
-from towonel.agent.core.refusals import describe_refusal, find_fix
+from towonel.agent.core.refusals import OF_CLOCKS, describe_refusal, find_fix
 from towonel.agent.links import Links
 from towonel.agent.publishing.listener_log import ListenerLog
 from towonel.agent.publishing.publisher import Publisher
@@ -74,6 +75,10 @@ class Reconciler:
         self._grant: bytes | None = None
         self._was_admitted = False
         self._failure: Code | None = None  # as the log has it
+        self._times_published = 0
+        self._soon: Iterator[float] = iter(
+            ()
+        )  # pauses before the next refreshes, while they are short
         self._started_at = asyncio.get_running_loop().time()
         self._rng = SystemRandom()
 
@@ -100,7 +105,7 @@ class Reconciler:
                 backoff.record_success(0)
                 self._on_answered()
                 delay_s = timing.first_pause_s
-                await self._wait_outdated(timing.refresh_s * self._rng.uniform(0.8, 1) - delay_s)
+                await self._wait_outdated(self._choose_pause() - delay_s)
             await asyncio.sleep(delay_s)
 
     async def leave(self) -> None:
@@ -129,6 +134,15 @@ class Reconciler:
             log.info("hub.reachable")
         self._failure = None
 
+    def _choose_pause(self) -> float:
+        """Return the seconds until the next refresh: few after services with ports were published."""
+        publisher, timing = self._publisher, self._timing
+        if publisher.times_published != self._times_published and publisher.has_ports:
+            self._soon = iter(timing.after_publish_s)
+        self._times_published = publisher.times_published
+        pause_s = min(next(self._soon, timing.refresh_s), timing.refresh_s)
+        return pause_s * self._rng.uniform(0.8, 1)
+
     async def _wait_outdated(self, timeout_s: float) -> None:
         """Wait until an edge knows of what only the hub can explain, or for so long."""
         self._links.is_outdated.clear()
@@ -141,7 +155,7 @@ class Reconciler:
 
         An agent that needs another grant later does not publish: the next refresh tells whether it should.
         """
-        publisher, publication = self._publisher, None
+        publisher, answer = self._publisher, None
         if self._grant is None:
             grant, edges = await self._bootstrap()
             if not publisher.has_published:
@@ -149,14 +163,15 @@ class Reconciler:
         else:
             answer = await self._hub.refresh(self._grant, self._identity.agent, publisher.digest)
             grant, edges = base64url.decode(answer.grant), answer.edges
-            publication = answer.publication
-            self._listeners.update(list(map(_to_failure, answer.listeners)), publisher.routes)
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
         self._links.update_edges(filter_trusted(map(_to_edge, edges), self._allowed_edges))
-        await publisher.follow(publication)
+        if answer is not None and not publisher.is_due:  # else it is about what ends now
+            await publisher.follow(answer.publication)
         while publisher.is_due:
             await publisher.publish()
+        if answer is not None:
+            self._listeners.update(map(_to_failure, answer.listeners), publisher.routes)
 
     async def _bootstrap(self) -> tuple[bytes, list[EdgeOut]]:
         identity = self._identity
@@ -183,7 +198,7 @@ class Reconciler:
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
             self._grant = None
             return self._timing.first_pause_s
-        if error.code in {Code.CLOCK_SKEW, Code.REPLAYED}:  # a clock gets right by itself
+        if error.code in OF_CLOCKS:
             return backoff.next_delay(self._rng)
         return self._timing.refused_pause_s
 

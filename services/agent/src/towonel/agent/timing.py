@@ -12,6 +12,8 @@ class HubTiming:
 
     Args:
         refresh_s: between requests for a newer grant and the list of edges.
+        after_publish_s: between the first ones after services with ports were published: an edge says with its
+            next report, every 10 s, whether it listens on them.
         first_pause_s: before the first retry.
         max_pause_s: between retries, at most: a hub that is back finds its agents within 5 s.
         start_s: for which a hub that has never answered is thought to be starting, too.
@@ -20,6 +22,7 @@ class HubTiming:
     """
 
     refresh_s: float = 60.0
+    after_publish_s: tuple[float, ...] = (3.0, 5.0, 8.0)
     first_pause_s: float = 0.5
     max_pause_s: float = 3.0
     start_s: float = 15.0

@@ -262,7 +262,10 @@ class HubSettings(TelemetrySettings):
     reserved_ports: CsvList = Field(
         default=("443", "8443", "9090", "9091"),
         validation_alias="TOWONEL_HUB_RESERVED_PORTS",
-        description="TCP and UDP ports that no tenant gets: those of the hub and its edges.",
+        description=(
+            "TCP and UDP ports that no tenant gets: those of the hub and its edges. Those that agents reach edges at"
+            " need not be named."
+        ),
     )
     ports_require_reservation: bool = Field(
         default=False,

@@ -17,7 +17,7 @@ class Reading:
     """Values of some variables, by name; what is wrong with others, and what is only unusual.
 
     A problem and a warning begin with the name of their variable and a colon. Files are all that were
-    read, or were to be.
+    read, or were to be; places are those that values came from, by variable, as messages name them.
     """
 
     def __init__(self) -> None:
@@ -25,6 +25,15 @@ class Reading:
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self.files: list[str] = []
+        self.places: dict[str, str] = {}
+
+    def name_file(self, problem: str) -> str:
+        """Return a line about a variable with the file that its value came from, if it did."""
+        name = problem.partition(":")[0].partition("[")[0]
+        place = self.places.get(name)
+        return (
+            problem if place is None else f"{problem} (in {place}, which {name}{FILE_SUFFIX} names)"
+        )
 
 
 def normalize(environ: Mapping[str, str]) -> dict[str, str]:
@@ -42,7 +51,7 @@ def read_values(names: Iterable[str], environ: Mapping[str, str]) -> Reading:
         value = _read_value(name, environ, reading)
         problem = None if value is None else find_unusable(value)
         if problem is not None:
-            reading.problems.append(f"{name}: {problem}; remove it")
+            reading.problems.append(reading.name_file(f"{name}: {problem}; remove it"))
         elif value is not None:
             reading.values[name] = value
     return reading
@@ -98,7 +107,9 @@ def _read_from_file(name: str, path: str, reading: Reading) -> str | None:
         return None
     if not value:
         reading.warnings.append(f"{variable}: {place} is empty, which counts as not set")
-    return value or None
+        return None
+    reading.places[name] = place
+    return value
 
 
 def _describe_path(path: str) -> str:

@@ -4,6 +4,7 @@ It imports little at first, for a health check reads such a file every few secon
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -12,6 +13,9 @@ from towonel.runtime.environment.values import is_given, normalize, read_file, r
 from towonel.wire.addresses import HEALTH_LISTENERS
 
 VARIABLE = "TOWONEL_AGENT_CONFIG"
+_NOT_JSON = re.compile("is not JSON.*")
+_JSON_OBJECT = re.compile(r'\{"[^}]*\}')  # of an example
+_JSON_NAME = re.compile(r'"(\w+)": ')
 _PREFIXES = ("TOWONEL_AGENT_", "TOWONEL_")
 
 
@@ -53,6 +57,15 @@ def write_value(value: object) -> str | None:
     import json  # noqa: PLC0415 no health check needs it
 
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def reword_json(line: str, path: str) -> str:
+    """Return a line about a value that is JSON in its variable as one about what a configuration file has."""
+    is_toml = path.endswith(".toml")
+    line = _NOT_JSON.sub("must be a list", line.replace("a JSON array", "a list"))
+    line = line.replace("an object", "a table" if is_toml else "a mapping")
+    colon = " = " if is_toml else ": "
+    return _JSON_OBJECT.sub(lambda found: _JSON_NAME.sub(rf"\1{colon}", found[0]), line)
 
 
 def find_health_address() -> tuple[str, int] | None:

@@ -10,6 +10,7 @@ from towonel.agent.configuration.config_file import (
     VARIABLE,
     name_setting,
     read_config,
+    reword_json,
     write_value,
 )
 from towonel.agent.settings import AgentSettings
@@ -47,14 +48,16 @@ def read_settings(flags: Values, environ: Values | None = None) -> AgentSettings
     """
     given = normalize(os.environ if environ is None else environ)  # noqa: TID251 to add to what is set there
     file = _read_file(given)
+    # A flag whose variable is set, too, has a line of its own below, and no second one.
+    used = {name: text for name, text in flags.items() if not is_given(name, given)}
     added = {name: value for name, value in file.values.items() if not is_given(name, given)}
     labels = {name: f"{file.path}: {name_setting(name)}" for name in added}
-    labels |= {name: _FLAGS[name] for name in flags}
+    labels |= {name: _FLAGS[name] for name in used}
     problems = [*file.problems, *_find_clashes(flags, given, file)]
     try:
-        settings = load(AgentSettings, {**given, **added, **flags})
+        settings = load(AgentSettings, {**given, **added, **used})
     except SettingsError as error:
-        problems += [_relabel(line, labels) for line in error.problems]
+        problems += [_relabel(line, labels, file.path) for line in error.problems]
         raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)
@@ -99,9 +102,10 @@ def _find_clashes(flags: Values, environ: Values, file: _File) -> Iterator[str]:
             yield f"{_FLAGS[name]}: {file.path} has {name_setting(name)}, too; use one of them"
 
 
-def _relabel(line: str, labels: Values) -> str:
-    """Return a line about a variable as one about where its value came from."""
+def _relabel(line: str, labels: Values, path: str) -> str:
+    """Return a line about a variable as one about where its value came from, in the words of that."""
     for name, label in labels.items():
         if line.startswith((f"{name}:", f"{name}[")):
-            return label + line.removeprefix(name)
+            found = label + line.removeprefix(name)
+            return reword_json(found, path) if label.startswith(f"{path}: ") else found
     return line

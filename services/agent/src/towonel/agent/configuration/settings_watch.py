@@ -7,16 +7,19 @@ while the agent runs, and nothing else.
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
+from towonel.agent.core.publication import format_names
 from towonel.agent.core.services import Service
 from towonel.agent.settings import SERVICE_FIELDS, AgentSettings
+from towonel.runtime.admin import Health
 from towonel.runtime.settings import SettingsError
 
 CHECK_S: Final = 2.0  # a file counts as changed once it has stayed as it is for so long
+SETTINGS: Final = "settings"
 type _Stamp = tuple[int, ...]
 type ReadSettings = Callable[[], AgentSettings]
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -29,6 +32,7 @@ class SettingsWatch:
         settings: as they were read at the start.
         change: has other services served.
         read: reads them again, or raises SettingsError.
+        health: says what is wrong with those that were read last.
         check_s: between looks at the files.
     """
 
@@ -37,9 +41,12 @@ class SettingsWatch:
         settings: AgentSettings,
         change: Callable[[Sequence[Service]], None],
         read: ReadSettings,
+        health: Health,
         check_s: float = CHECK_S,
     ) -> None:
-        self._settings = settings
+        self._in_force = self._settings = settings
+        self._health = health
+        self._ignored: Mapping[str, object] = {}  # what a restart would take, by variable
         self._change = change
         self._read_again = read
         self._check_s = check_s
@@ -75,10 +82,14 @@ class SettingsWatch:
         except SettingsError as error:
             for line in error.problems:
                 log.error("settings.refused", problem=line)  # noqa: TRY400 the line says it all
+            reason = f"{format_names(error.problems)}; what was read before is in force"
+            self._health.set_degraded(SETTINGS, reason=reason)
             return
-        ignored = _find_ignored(self._settings, settings)
-        if ignored:
+        self._health.set_degraded(SETTINGS, reason=None)
+        ignored = _find_ignored(self._in_force, settings)
+        if ignored and ignored != self._ignored:
             log.warning("settings.restart_needed", variables=", ".join(ignored))
+        self._ignored = ignored
         log.info("settings.read", services=len(settings.all_services))
         self._settings = settings
         self._change(settings.all_services)
@@ -111,24 +122,25 @@ def _check_present(before: AgentSettings, after: AgentSettings) -> None:
         raise SettingsError(problems)
 
 
-def _find_ignored(before: AgentSettings, after: AgentSettings) -> list[str]:
-    """Return the variables that have another value now, and are read at the start only."""
+def _find_ignored(before: AgentSettings, after: AgentSettings) -> dict[str, object]:
+    """Return the values of variables that have another one than at the start, and are read only then."""
     fields = [field for field in type(before).model_fields if field not in SERVICE_FIELDS]
-    return [
-        before.variable_of(field)
+    return {
+        before.variable_of(field): getattr(after, field)
         for field in fields
         if getattr(before, field) != getattr(after, field)
-    ]
+    }
 
 
 async def watch_settings(
     settings: AgentSettings,
     change: Callable[[Sequence[Service]], None],
     read: ReadSettings | None,
+    health: Health,
 ) -> None:
     """Watch the settings until cancelled, if they can be read again; SIGHUP asks for it."""
     if read is not None:
-        watch = SettingsWatch(settings, change, read)
+        watch = SettingsWatch(settings, change, read, health)
         _handle_hang_up(watch.requested.set)
         await watch.run()
 

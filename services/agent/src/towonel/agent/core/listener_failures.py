@@ -58,7 +58,7 @@ def explain_failures(
 
     Args:
         failures: those of now.
-        services: service keys by route key.
+        services: service keys by route key, of all of them.
     """
     if not failures:
         return None
@@ -70,6 +70,6 @@ def explain_failures(
 def _explain(failures: Collection[ListenerFailure], services: Mapping[str, str]) -> Iterator[str]:
     for failure in sorted(failures, key=lambda each: each.place)[:MAX_NAMED]:
         port, edge = failure.route_key.rpartition(":")[2], failure.edge_id.hex()[:_ID_CHARS]
-        service = services.get(failure.route_key, failure.route_key)
+        service = services[failure.route_key]
         detail = f" ({failure.detail})" if failure.detail else ""
         yield f"edge {edge}… does not listen on port {port} of {service}: {failure.code}{detail}"

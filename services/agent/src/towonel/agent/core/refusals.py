@@ -12,13 +12,16 @@ _HOSTNAMES = (
     " --add-hostname`)"
 )
 _PORTS = (
-    "correct listen_port in TOWONEL_AGENT_TCP_SERVICES or TOWONEL_AGENT_UDP_SERVICES, or have the port reserved for"
-    ' this tenant (`towonel port reserve`); "auto" takes one that is'
+    "correct name or listen_port in TOWONEL_AGENT_TCP_SERVICES or TOWONEL_AGENT_UDP_SERVICES, or have the port reserved"
+    ' for this tenant (`towonel port reserve`); "auto" takes one that is'
 )
 _RESUME = "the hub's operator lets it serve again: `towonel tenant resume`, `towonel invite edit --serve-for`"
 
 MAX_EDGES_NAMED = 3
 _NEEDS_LANES = " Over TCP it needs lanes, and TOWONEL_AGENT_LANES is off"
+
+# Of a request's time: a clock gets right by itself, and a replica had the same millisecond.
+OF_CLOCKS = frozenset({Code.CLOCK_SKEW, Code.REPLAYED})
 
 # Of the hub, which says in its own words what is wrong.
 _FIXES: Mapping[Code, str] = {
@@ -33,6 +36,8 @@ _FIXES: Mapping[Code, str] = {
     Code.HOSTNAME_NOT_OWNED: _HOSTNAMES,
     Code.HOSTNAME_CONFLICT: _HOSTNAMES,
     Code.PORT_CONFLICT: _PORTS,
+    Code.INVALID_REQUEST: "correct what the hub names, as a port in TOWONEL_AGENT_TCP_SERVICES or a name in"
+    " TOWONEL_AGENT_SERVICES",
     Code.QUOTA_EXCEEDED: "publish less, or have the limit raised (`towonel invite edit --max-…`)",
 }
 

@@ -15,13 +15,15 @@ from towonel.agent.core.service_items import parse_origin, shorten
 from towonel.agent.core.tcp_services import parse_tcp_services
 from towonel.agent.core.udp_services import parse_udp_services
 from towonel.api.services import AUTO
-from towonel.wire.addresses import is_port
+from towonel.wire.addresses import LAST_PORT, is_port
 from towonel.wire.names import ServiceKind
 
 TO_FORM: Final = "PORT or HOST:PORT, as in 8443, web:443 or [fd00::7]:443"
 PORT_FORM: Final = "[NAME=]PUBLIC_PORT:[HOST:]PORT"
 TCP_FORM: Final = f"{PORT_FORM}, as in 2222:22, 2222:forgejo:22 or ssh=auto:22"
 UDP_FORM: Final = f"{PORT_FORM}, as in 5353:53, 5353:router:53 or dns=auto:53"
+_PORTS: Final = f"with ports from 1 to {LAST_PORT}; the public one may be auto"
+_PAIR: Final = "--hostname app.example.eu --to 8443"
 _HOST: Final = "127.0.0.1"
 
 
@@ -35,7 +37,7 @@ def write_https(
     """
     if len(hostnames) != len(targets):
         counts = f"there are {len(hostnames)} of the one and {len(targets)} of the other"
-        raise ValueError(f"--hostname: each goes with a --to, and {counts}")
+        raise ValueError(f"--hostname: each goes with a --to, and {counts}; as in {_PAIR}")
     if proxy_protocol is not None and not hostnames:
         raise ValueError("--proxy-protocol: it is for services of --hostname, and there is none")
     proxy = {} if proxy_protocol is None else {"proxy_protocol": proxy_protocol}
@@ -72,16 +74,24 @@ def _write_ports(
 ) -> str:
     services: list[Mapping[str, object]] = []
     problems: list[str] = []
+    unnamed: list[str] = []
     for flag in flags:
         name, _, rest = flag.rpartition("=")
         port, _, target = rest.partition(":")
         origin = _find_origin(target)
         if origin is None or not (port == AUTO or is_port(port)):
-            problems.append(f"--{kind} {shorten(flag)}: must be {form}")
+            problems.append(f"--{kind} {shorten(flag)}: must be {form}, {_PORTS}")
             continue
+        if port == AUTO and not name:
+            unnamed.append(shorten(flag))
         listen_port = AUTO if port == AUTO else int(port)
         service = {"name": name or f"{kind}-{port}", "origin": origin, "listen_port": listen_port}
         services.append(service)
+    if len(unnamed) > 1:
+        fix = f"give each a name of its own, as in db={unnamed[1]}"
+        problems.append(
+            f"--{kind} {unnamed[1]}: is called {kind}-auto, as --{kind} {unnamed[0]} is; {fix}"
+        )
     return _write(services, problems, f"--{kind}", parse)
 
 

@@ -1,7 +1,7 @@
 """Feed of origins to an agent's workers: their addresses, and what workers say of them."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import batched
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
@@ -21,6 +21,11 @@ from towonel.agent.worker.messages import (
 from towonel.runtime.dns.resolver import Resolver, parse_address
 from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey
+
+_DETAILS: Mapping[Code, str] = {
+    Code.NO_SERVICE: "this agent has no such service",
+    Code.OVERLOADED: "as many streams are open as TOWONEL_AGENT_MAX_STREAMS allows",
+}
 
 
 class OriginFeed:
@@ -70,7 +75,9 @@ class OriginFeed:
         """Say what origins do wrong."""
         key = to_key(event.service)
         if isinstance(event, Refused):
-            self._log.refuse(key, Code(event.code), times=event.count)
+            code, origin = Code(event.code), self._origins.get(key)
+            detail = _DETAILS.get(code) or ("" if origin is None else f"origin {origin}")
+            self._log.refuse(key, code, detail, times=event.count)
         elif key in self._origins:
             self._log.hint(key, self._origins[key], times=event.count)
 

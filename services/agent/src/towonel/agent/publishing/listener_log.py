@@ -1,6 +1,6 @@
 """Log of edges that cannot listen on the public port of a service: a line per change, and the reason in health."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -22,18 +22,19 @@ class ListenerLog:
         self._health = health
         self._failures: Sequence[ListenerFailure] = ()
 
-    def update(self, failures: Sequence[ListenerFailure], routes: Mapping[str, str]) -> None:
+    def update(self, reported: Iterable[ListenerFailure], routes: Mapping[str, str]) -> None:
         """Say what has changed.
 
         Args:
-            failures: those of now, as the hub says.
+            reported: those that the hub knows of; of routes that the agent's group had before, too.
             routes: service keys of the agent, by route key.
         """
+        failures = [failure for failure in reported if failure.route_key in routes]
         changes, self._failures = compare_failures(self._failures, failures, routes), failures
         for failure in changes.failed:
             log.warning(
                 "listener.failed",
-                service_key=routes.get(failure.route_key),
+                service_key=routes[failure.route_key],
                 route=failure.route_key,
                 edge_id=failure.edge_id.hex(),
                 code=failure.code,

@@ -16,7 +16,7 @@ from towonel.agent.core.publication import (
     format_names,
     tabulate_routes,
 )
-from towonel.agent.core.refusals import describe_refusal, find_fix
+from towonel.agent.core.refusals import OF_CLOCKS, describe_refusal, find_fix
 from towonel.agent.core.service_changes import compare_services, merge_services
 from towonel.agent.core.services import Service
 from towonel.agent.metrics import Metrics
@@ -28,6 +28,7 @@ from towonel.runtime.admin import Health
 from towonel.wire.errors import Denied
 
 SERVICES = "services"
+REFUSED = "refused_services"  # what the hub refused of a change
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -45,7 +46,7 @@ class Publisher:
         metrics: count it.
 
     Attributes:
-        has_published: whether the hub has taken some services of this agent.
+        times_published: how often the hub has taken services of this agent.
     """
 
     def __init__(
@@ -70,8 +71,18 @@ class Publisher:
         self._own: Publication | None = None
         self._outcome: Outcome = Standing()
         self._refusal = ""
-        self.has_published = False
+        self.times_published = 0
         self._ports: Mapping[str, int] = {}  # public ones of TCP and UDP services, by service key
+
+    @property
+    def has_published(self) -> bool:
+        """Whether the hub has taken some services of this agent."""
+        return self.times_published > 0
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether some of the services have public ports of their own."""
+        return any(service.port is not None for service in self._services)
 
     @property
     def digest(self) -> bytes | None:
@@ -91,6 +102,7 @@ class Publisher:
     def change(self, services: Sequence[Service]) -> None:
         """Have other services published by the next `publish`."""
         self._wanted = tuple(services)
+        self._health.set_degraded(REFUSED, reason=None)
 
     async def publish(self) -> None:
         """Publish the services in place of what the group published before.
@@ -121,6 +133,8 @@ class Publisher:
                 self._wanted = before
             code, fix = refusal.code.word, find_fix(refusal.code)
             log.error("services.refused", code=code, detail=refusal.detail, fix=fix)
+            reason = f"the hub refuses what has changed, so what was before is served: {describe_refusal(refusal)}"
+            self._health.set_degraded(REFUSED, reason=reason)
             return
         self._services = after
         self._serve(after)
@@ -132,10 +146,16 @@ class Publisher:
         )
 
     async def _try_apply(self, services: Sequence[Service]) -> Denied | None:
-        """Publish services, and return why the hub refuses them, if it does."""
+        """Publish services, and return why the hub refuses them, if it does.
+
+        Raises:
+            Denied: if it is about the time of the request, which another one would get right.
+        """
         try:
             await self._apply(services)
         except Denied as error:
+            if error.code in OF_CLOCKS:
+                raise
             return error
         return None
 
@@ -143,7 +163,8 @@ class Publisher:
         wanted = [_to_wanted(service) for service in services]
         state = DesiredState(group=self._group, services=wanted)
         applied = await self._hub.apply_desired_state(self._tenant, state, self._agent_id)
-        self._own, self.has_published = applied.publication, True
+        self._own = applied.publication
+        self.times_published += 1
         before, self._ports = self._ports, applied.ports
         log.info(
             "services.published",
@@ -156,6 +177,7 @@ class Publisher:
         for key, port in applied.ports.items():
             if before.get(key) != port:
                 log.info("port.assigned", service_key=key, port=port)
+        self._tell(Standing(), "")  # the next refresh may be a minute away
 
     async def follow(self, newest: Publication | None) -> None:
         """Act on what the group published last, as the hub says; None from one of an older version.
@@ -172,7 +194,7 @@ class Publisher:
         if isinstance(outcome, Lost | Withdrawn):
             refusal = await self._publish_again()
             if not refusal:
-                outcome = Standing()
+                return
         self._tell(outcome, refusal)
 
     async def _publish_again(self) -> str:

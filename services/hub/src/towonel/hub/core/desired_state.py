@@ -1,9 +1,10 @@
 """Reconciliation of a desired state: the plan of changes, or one refusal naming every conflict."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Final
 
 from towonel.api.services import AUTO, ServiceIn
 from towonel.hub.core import quotas
@@ -15,6 +16,9 @@ from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, parse_service_key
 from towonel.wire.routes import Route, TlsMode
+
+_OTHER_PORT_FIX: Final = "give the service another port"
+_NAMESAKE_FIX: Final = "give the service another name, or the same port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class CurrentState:
         tenants: the tenant of each desired key that is published; it decides about ports.
         owners: the tenant of each pattern that could own a desired hostname.
         reserved: the tenant that each desired port is reserved for, by key.
+        elsewhere: the routes on ports that other groups of the tenant publish, each with its group.
+        edges: an address of an edge for each port that edges are reached at.
     """
 
     own: Mapping[str, Route]
@@ -36,6 +42,8 @@ class CurrentState:
     owners: Mapping[Hostname, TenantId]
     reserved: Mapping[str, TenantId] = field(default_factory=dict[str, TenantId])
     groups: Mapping[str, int] = field(default_factory=dict[str, int])
+    elsewhere: Collection[tuple[str, Route]] = ()
+    edges: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +165,6 @@ def _check_conflicts(
         for route in routes
         if route.kind is ServiceKind.HTTPS
     }
-    ports = [route.key for route in routes if route.port is not None]
-    # A hostname moves to its owner even while another tenant publishes it; a port does not.
-    taken = {key for key in ports if current.tenants.get(key, tenant_id) != tenant_id}
-    foreign = {key for key in ports if current.reserved.get(key, tenant_id) != tenant_id} - taken
-    # A tenant keeps a port that it publishes, even if its reservation was released meanwhile.
-    known = current.reserved.keys() | current.tenants.keys()
-    unreserved = {key for key in ports if reserved_only and key not in known}
     reasons: list[tuple[Code, str, Collection[str]]] = [
         (
             Code.HOSTNAME_NOT_OWNED,
@@ -175,13 +176,44 @@ def _check_conflicts(
             "owned by another tenant's more specific invite",
             [name for name, claim in claims.items() if claim is Claim.OUTRANKED],
         ),
-        (Code.PORT_CONFLICT, "taken by another tenant", taken),
-        (Code.PORT_CONFLICT, "reserved for another tenant", foreign),
-        (Code.PORT_CONFLICT, "not reserved for this tenant, as this hub requires", unreserved),
     ]
+    ports = [route for route in routes if route.port is not None]
+    problems = _find_port_problems(tenant_id, ports, current, reserved_only=reserved_only)
+    reasons += [(Code.PORT_CONFLICT, why, names) for why, names in problems]
     found = [(code, f"{why}: {', '.join(sorted(names))}") for code, why, names in reasons if names]
     if found:
         raise Denied(found[0][0], "; ".join(text for _, text in found))
+
+
+def _find_port_problems(
+    tenant_id: TenantId, routes: Iterable[Route], current: CurrentState, *, reserved_only: bool
+) -> Iterator[tuple[str, Collection[str]]]:
+    """Yield each reason why ports cannot be had, and the services that it keeps from them."""
+    ports = {route.key: route for route in routes}
+    # A hostname moves to its owner even while another tenant publishes it; a port does not.
+    taken = {key for key in ports if current.tenants.get(key, tenant_id) != tenant_id}
+    yield "taken by another tenant", taken
+    foreign = {key for key in ports if current.reserved.get(key, tenant_id) != tenant_id}
+    yield "reserved for another tenant", foreign - taken
+    # A tenant keeps a port that it publishes, even if its reservation was released meanwhile.
+    known = current.reserved.keys() | current.tenants.keys()
+    unreserved = {key for key in ports if reserved_only and key not in known}
+    yield "not reserved for this tenant, as this hub requires", unreserved
+    # As one that was there before the edge was.
+    of_edges = {
+        f"{key} ({address})"
+        for key, route in ports.items()
+        if (address := current.edges.get(route.port or 0)) and key not in current.tenants
+    }
+    yield f"an edge is reached there; {_OTHER_PORT_FIX}", of_edges
+    # An edge chooses agents by the name of a service: two of one name would share their clients.
+    names = {route.service: route.port for route in ports.values()}
+    namesakes = {
+        f"{route.service} (group {group}, port {route.port})"
+        for group, route in current.elsewhere
+        if names.get(route.service, route.port) != route.port
+    }
+    yield f"published by another group on another port; {_NAMESAKE_FIX}", namesakes
 
 
 def _route(service: ServiceIn, tenant_id: TenantId, rules: PortRules) -> Route:

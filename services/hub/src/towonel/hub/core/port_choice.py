@@ -17,11 +17,13 @@ class PortOffer:
         own: the routes that the group publishes now.
         reserved: the ranges of its tenant.
         taken: keys of the routes that other groups and tenants publish.
+        elsewhere: the routes on ports that other groups of the tenant publish.
     """
 
     own: Collection[Route]
     reserved: Sequence[Range]
     taken: Collection[str]
+    elsewhere: Collection[Route] = ()
 
 
 def needs_port(route: Route) -> bool:
@@ -32,8 +34,9 @@ def needs_port(route: Route) -> bool:
 def choose_ports(routes: Sequence[Route], offer: PortOffer, rules: PortRules) -> list[Route]:
     """Return the routes, with a port for each that needs one.
 
-    A service keeps the port that it has, if that is reserved still and the request names it for no other one.
-    Each other gets the lowest reserved port that nobody else publishes.
+    A service that another group of the tenant publishes has the port that it has there: on another one it would be
+    refused. Else it keeps the port that it has, if that is reserved still. Neither is one that the request names for
+    another service. Each other gets the lowest reserved port that nobody else publishes.
 
     Args:
         routes: the desired ones.
@@ -67,17 +70,24 @@ def choose_ports(routes: Sequence[Route], offer: PortOffer, rules: PortRules) ->
 def _retained_ports(
     routes: Iterable[Route], named: Collection[str], offer: PortOffer, rules: PortRules
 ) -> dict[ServiceKey, int]:
-    """Return the ports that services have already, and may keep."""
+    """Return the ports that services have already, and may keep: in this group, or in another."""
     wanted = {route.service for route in routes if needs_port(route)}
+    own = [route for route in offer.own if _is_reserved(route, offer.reserved)]
     return {
         route.service: route.port
-        for route in offer.own
+        for route in (*own, *offer.elsewhere)  # of two ports, the one elsewhere
         if route.port is not None
         and route.service in wanted
         and route.key not in named
         and rules.allows(route.port)
-        and any(held.protocol == route.kind and route.port in held for held in offer.reserved)
     }
+
+
+def _is_reserved(route: Route, reserved: Iterable[Range]) -> bool:
+    port = route.port
+    return any(
+        held.protocol == route.kind and port is not None and port in held for held in reserved
+    )
 
 
 def _free_ports(

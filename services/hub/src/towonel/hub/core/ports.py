@@ -1,6 +1,6 @@
 """Rules of public ports: reservations, published ports, the hub's own ports and free ones."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import override
 
@@ -61,7 +61,10 @@ class PortRules:
             )
         taken = sorted(port for port in self.own if first <= port <= last)
         if taken:
-            return f"port {taken[0]} is the hub's or an edge's own (TOWONEL_HUB_RESERVED_PORTS)"
+            return (
+                f"port {taken[0]} is the hub's or an edge's own (TOWONEL_HUB_RESERVED_PORTS);"
+                " take another"
+            )
         return None
 
     def allows(self, port: int) -> bool:
@@ -70,7 +73,11 @@ class PortRules:
 
 
 def check_reservation(
-    requested: Range, rules: PortRules, reserved: Iterable[Range], published: Iterable[Range]
+    requested: Range,
+    rules: PortRules,
+    reserved: Iterable[Range],
+    published: Iterable[Range],
+    edges: Mapping[int, str],
 ) -> None:
     """Check that ports can be reserved for a tenant.
 
@@ -79,10 +86,11 @@ def check_reservation(
         rules: the rules for all tenants.
         reserved: all reservations that could overlap.
         published: published ports that could overlap, each as a range of one.
+        edges: an address of an edge for each port that edges are reached at.
 
     Raises:
         Denied: INVALID_REQUEST for ports that no tenant may have, PORT_CONFLICT naming the ranges
-            that overlap.
+            that overlap, or the edges.
     """
     problem = rules.problem(requested.first, requested.last)
     if problem:
@@ -97,6 +105,10 @@ def check_reservation(
     ]
     if foreign:
         raise Denied(Code.PORT_CONFLICT, f"published by another tenant: {', '.join(foreign[:20])}")
+    of_edges = [f"{port} ({edges[port]})" for port in sorted(edges) if port in requested]
+    if of_edges:
+        detail = f"an edge is reached there: {', '.join(of_edges[:20])}; reserve other ports"
+        raise Denied(Code.PORT_CONFLICT, detail)
 
 
 def free_ports(protocol: str, rules: PortRules, held: Iterable[Range], count: int) -> Iterator[int]:

@@ -11,6 +11,7 @@ from towonel.hub.core.desired_state import CurrentState, Plan
 from towonel.hub.core.ownership import candidates
 from towonel.hub.operations.change_tokens import ChangeTokens
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
+from towonel.hub.operations.register_edge import find_edge_ports
 from towonel.hub.operations.settle_ports import settle_ports
 from towonel.hub.store import invites, nonces, ports, publications, routes, tenants
 from towonel.hub.store.audit import Actor
@@ -67,9 +68,9 @@ async def publish_desired_state(
     invite = await tenants.get(write.session, TenantId(signed.id))
     tenants.check_active(invite)
     await nonces.use(write.session, Domain.DESIRED_STATE, signed)
-    tenant_id, rules = TenantId(invite.tenant_id), hub.policy.ports
+    tenant_id = TenantId(invite.tenant_id)
     # Here, where no other write is between: two groups would choose one port else.
-    settled = await settle_ports(write.session, tenant_id, group, desired_routes, rules)
+    settled = await settle_ports(hub, write.session, tenant_id, group, desired_routes)
     plan = await publish(hub, write, invite, group, settled, tokens)
     if not plan.is_empty:
         before, after = before_and_after(plan)
@@ -86,9 +87,7 @@ async def count_desired_changes(
     """Return how many routes a desired state would change now; 0 where it has no ports."""
     async with hub.store.read() as session:
         try:
-            settled = await settle_ports(
-                session, tenant_id, group, desired_routes, hub.policy.ports
-            )
+            settled = await settle_ports(hub, session, tenant_id, group, desired_routes)
         except Denied:  # the write says so, after all that comes before
             return 0
         return await count_changes(session, tenant_id, group, settled)
@@ -122,7 +121,7 @@ async def publish(
         Unavailable: RATE_LIMITED for a tenant that changes its routes too often.
     """
     tenant_id = TenantId(invite.tenant_id)
-    current = await _current(write.session, tenant_id, group, desired_routes)
+    current = await _current(hub, write.session, tenant_id, group, desired_routes)
     reserved_only = hub.policy.ports.reserved_only
     plan = desired_state.plan(tenant_id, desired_routes, current, reserved_only=reserved_only)
     desired_state.check_quotas(
@@ -148,7 +147,11 @@ def before_and_after(plan: Plan) -> tuple[Mapping[str, object], Mapping[str, obj
 
 
 async def _current(
-    session: AsyncSession, tenant_id: TenantId, group: str, desired_routes: Sequence[Route]
+    hub: Hub,
+    session: AsyncSession,
+    tenant_id: TenantId,
+    group: str,
+    desired_routes: Sequence[Route],
 ) -> CurrentState:
     patterns = {
         pattern
@@ -157,6 +160,7 @@ async def _current(
         for pattern in candidates(Hostname(route.name))
     }
     groups = await routes.count_siblings(session, tenant_id, group)
+    has_ports = any(route.port is not None for route in desired_routes)
     return CurrentState(
         own=await routes.find_published(session, tenant_id, group),
         siblings=await routes.find_siblings(session, tenant_id, group) if groups else (),
@@ -164,6 +168,10 @@ async def _current(
         tenants=await routes.find_tenants(session, [route.key for route in desired_routes]),
         owners=await invites.find_owners(session, patterns),
         reserved=await _find_reservations(session, desired_routes),
+        elsewhere=await ports.find_elsewhere(session, tenant_id, group)
+        if groups and has_ports
+        else (),
+        edges=await find_edge_ports(hub, session) if has_ports else {},
     )
 
 

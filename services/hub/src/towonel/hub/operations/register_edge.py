@@ -87,6 +87,13 @@ async def active_edges(hub: Hub, session: AsyncSession) -> Sequence[EdgeRow]:
     return await edges.find_registered(session, list(await active_edge_names(hub, session)))
 
 
+async def find_edge_ports(hub: Hub, session: AsyncSession) -> dict[int, str]:
+    """Return an address of an active edge for each port that edges are reached at, over TCP and UDP."""
+    rows = await active_edges(hub, session)
+    found = [address for row in rows for address in edges.addresses_of(row)]
+    return {parse_address(address)[1]: address for address in reversed(found)}
+
+
 async def active_edge_names(hub: Hub, session: AsyncSession) -> Mapping[bytes, str]:
     """Return the names of the hub's own edge and of those with an active invite, by id."""
     return {hub.keys.node.public: "hub", **await edge_invites.find_names(session)}

@@ -1,6 +1,7 @@
 """Reservation and release of ports, and the search for free ones."""
 
 import secrets
+from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -9,6 +10,7 @@ from towonel.hub.context import Hub
 from towonel.hub.core import ports as rules
 from towonel.hub.core.ports import Range, check_reservation
 from towonel.hub.core.quotas import check_quota
+from towonel.hub.operations.register_edge import find_edge_ports
 from towonel.hub.store import ports, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
@@ -52,6 +54,7 @@ async def reserve(hub: Hub, write: Write, tenant: InviteRow, requested: Range) -
         hub.policy.ports,
         await ports.find_reserved(write.session, *area),
         await ports.find_published(write.session, *area),
+        await find_edge_ports(hub, write.session),
     )
     row = ReservationRow(
         reservation_id=secrets.token_bytes(INVITE_ID_BYTES),
@@ -76,10 +79,11 @@ async def release_ports(write: Write, actor: Actor, row: ReservationRow) -> None
 
 
 async def free_ports(hub: Hub, session: AsyncSession, protocol: str, count: int) -> list[int]:
-    """Return the lowest ports that are neither reserved nor published."""
+    """Return the lowest ports that are neither reserved nor published, nor an edge's."""
     held = await ports.find_reserved(session, protocol, 1, LAST_PORT)
     held += await ports.find_published(session, protocol, 1, LAST_PORT)
-    return list(rules.free_ports(protocol, hub.policy.ports, held, count))
+    own = {*hub.policy.ports.own, *await find_edge_ports(hub, session)}
+    return list(rules.free_ports(protocol, replace(hub.policy.ports, own=own), held, count))
 
 
 async def _lowest_free(hub: Hub, session: AsyncSession, protocol: str) -> int:

@@ -12,6 +12,7 @@ from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.upsert import upsert
 from towonel.hub.store.routes import CHUNK
 from towonel.hub.store.tables import AgentRow
+from towonel.wire.ids import TenantId
 
 # An agent that no edge has, and that asked for nothing for so long, is taken for stopped: it asks every minute.
 FRESH_MS = 180_000
@@ -128,6 +129,17 @@ async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
     """
     digest = () if row.published_digest is None else ("published_digest",)
     await upsert(session, row, "group", "last_seen_ms", "grant_until_ms", *digest)
+
+
+async def mark_published(
+    session: AsyncSession, agent_id: bytes, tenant_id: TenantId, group: str, digest: bytes
+) -> None:
+    """Record what an agent of a group published: else it would look displaced until it asks again."""
+    is_agent = (col(AgentRow.agent_id) == agent_id) & (col(AgentRow.tenant_id) == tenant_id)
+    is_of_group = col(AgentRow.group) == group
+    await session.exec(
+        update(AgentRow).where(is_agent, is_of_group).values(published_digest=digest)
+    )
 
 
 async def mark_left(session: AsyncSession, agent_id: bytes, tenant_id: bytes, now_ms: int) -> None:

@@ -6,10 +6,13 @@ from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ports import Range
+from towonel.hub.store import routes
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.tables import ReservationRow, RouteRow
+from towonel.hub.store.tables import ReservationRow, RouteRow, ServiceRow
 from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route
 
 
 async def find(session: AsyncSession, reservation_id: bytes) -> ReservationRow | None:
@@ -68,6 +71,24 @@ async def find_published(
         for port, tenant in (await session.exec(query)).all()
         if port is not None
     ]
+
+
+async def find_elsewhere(
+    session: AsyncSession, tenant_id: TenantId, group: str
+) -> list[tuple[str, Route]]:
+    """Return the routes on ports that other groups of the tenant publish, each with its group."""
+    query = (
+        select(ServiceRow.group, RouteRow)
+        .join(RouteRow, col(RouteRow.key) == ServiceRow.key)
+        .where(
+            ServiceRow.tenant_id == tenant_id,
+            ServiceRow.group != group,
+            col(RouteRow.kind).in_((ServiceKind.TCP.value, ServiceKind.UDP.value)),
+            RouteRow.tenant_id == tenant_id,
+            col(RouteRow.removed_at_ms).is_(None),
+        )
+    )
+    return [(name, routes.route_of(row)) for name, row in (await session.exec(query)).all()]
 
 
 async def add(write: Write, row: ReservationRow) -> None:

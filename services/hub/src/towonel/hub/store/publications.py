@@ -6,6 +6,7 @@ from itertools import batched
 from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.hub.store import agents
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.routes import CHUNK
 from towonel.hub.store.tables import AgentRow, PublicationRow, ServiceRow
@@ -47,6 +48,8 @@ async def record(
         row.number += 1
     row.digest, row.services, row.agent_id = digest, services, agent_id
     write.session.add(row)
+    if agent_id is not None:
+        await agents.mark_published(write.session, agent_id, tenant_id, group, digest)
     return row
 
 
