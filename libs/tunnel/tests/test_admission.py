@@ -19,6 +19,7 @@ from support.tunnel import (
 
 from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS, HandshakeLimits
+from towonel.tunnel.core.events import RenewRequested
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.core.timing import Timing
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
@@ -84,7 +85,7 @@ async def test_a_grant_that_ends_ends_the_session_unless_it_is_renewed() -> None
         edge.link(retained, grant=grant_of(retained, lives_ms=700)) as renewed,
         edge.link(lost, grant=grant_of(lost, lives_ms=700)) as over,
     ):
-        renewed.renew(grant_of(retained))
+        renewed.channel.request(RenewRequested(grant_of(retained)))
 
         assert await over.wait_closed() is Code.GRANT_EXPIRED
         assert edge.policy.ended_with == [Code.GRANT_EXPIRED]
@@ -98,7 +99,7 @@ async def test_a_grant_is_renewed_while_its_edge_is_draining() -> None:
         edge.listener.go_away()
         [session] = edge.policy.sessions
         first_end = session._machine.deadline or 0
-        link.renew(grant_of(agent))
+        link.channel.request(RenewRequested(grant_of(agent)))
 
         await until(lambda: edge.policy.ended_with or session._machine.deadline != first_end)
         assert (session._machine.deadline or 0) > first_end + 3000
@@ -106,7 +107,7 @@ async def test_a_grant_is_renewed_while_its_edge_is_draining() -> None:
 
 async def test_a_renewal_with_the_grant_of_another_agent_ends_the_session() -> None:
     async with listening_edge() as edge, edge.link() as link:
-        link.renew(grant_of(new_key()))
+        link.channel.request(RenewRequested(grant_of(new_key())))
 
         assert await link.wait_closed() is Code.GRANT_FOREIGN
 

@@ -20,6 +20,7 @@ from towonel.tunnel.core.events import (
     ReportLanesWanted,
     ReportOpened,
     ReportRefused,
+    ReportSecret,
     ReportServicesChanged,
     Send,
 )
@@ -63,6 +64,10 @@ class ChannelHandler(Protocol):
 
     def on_lanes_wanted(self, count: int, *, inside_tls: bool) -> None:
         """The peer, an edge, wants so many lanes; an agent that says so is refused before."""
+        raise AssertionError("an edge is told nothing of the kind")
+
+    def on_secret(self, index: int, secret: bytes) -> None:
+        """The peer, an edge, takes sealed packets under a secret; an agent that says so is refused before."""
         raise AssertionError("an edge is told nothing of the kind")
 
     def on_ended(self, reason: CloseReason) -> None:
@@ -200,6 +205,8 @@ class Channel(ConnectionHandler):
                 self._handler.on_services_changed(before)
             case ReportLanesWanted(count, inside_tls):
                 self._handler.on_lanes_wanted(count, inside_tls=inside_tls)
+            case ReportSecret(index, secret):
+                self._handler.on_secret(index, secret)
             case ReportEnded(reason):
                 self._handler.on_ended(reason)
             case _:

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import override
 
 from towonel.tunnel.channel import Channel, ChannelHandler
 from towonel.tunnel.core.close_reason import CloseReason, to_error
-from towonel.tunnel.core.events import GoAwayRequested, RenewRequested
+from towonel.tunnel.core.events import GoAwayRequested
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import State
@@ -22,6 +23,8 @@ from towonel.tunnel.transport import Transport
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code
 from towonel.wire.lane_admission import tls_pool_id
+
+MAX_SECRETS = 2  # of sealed packets: the edge takes no older ones
 
 
 class Link(ChannelHandler):
@@ -42,6 +45,8 @@ class Link(ChannelHandler):
         lanes_wanted: how many the edge wants, by the id of the session or of its pool (`tls_pool_id`), where it
             has said so.
         observe_lanes: called with such an id and number whenever it changes.
+        secrets: index and secret of sealed packets that the edge takes, the newest last.
+        observe_secret: called with each as it comes.
         end_code: the code with which it ended; None until then.
     """
 
@@ -72,6 +77,8 @@ class Link(ChannelHandler):
         self.lane_secret: bytes | None = None
         self.lanes_wanted: dict[bytes, int] = {}
         self.observe_lanes: Callable[[bytes, int], None] = _ignore_lanes
+        self.secrets: deque[tuple[int, bytes]] = deque(maxlen=MAX_SECRETS)
+        self.observe_secret: Callable[[int, bytes], None] = _ignore_secret
 
     @contextlib.contextmanager
     def connect(self, peer: Address, by_tcp: SecurePeer | None = None) -> Generator[None]:
@@ -120,10 +127,6 @@ class Link(ChannelHandler):
         """Ask the edge for no more streams."""
         self.channel.request(GoAwayRequested())
 
-    def renew(self, grant: bytes) -> None:
-        """Show the edge a newer grant."""
-        self.channel.request(RenewRequested(grant))
-
     def close(self, code: Code) -> None:
         """End the link and every stream on it."""
         self.channel.close(CloseReason(code))
@@ -152,6 +155,11 @@ class Link(ChannelHandler):
         pool_id = tls_pool_id(self.session_id) if inside_tls else self.session_id
         self.lanes_wanted[pool_id] = count
         self.observe_lanes(pool_id, count)
+
+    @override
+    def on_secret(self, index: int, secret: bytes) -> None:
+        self.secrets.append((index, secret))
+        self.observe_secret(index, secret)
 
     @override
     def on_ended(self, reason: CloseReason) -> None:
@@ -206,3 +214,7 @@ class Link(ChannelHandler):
 
 def _ignore_lanes(_pool_id: bytes, _count: int) -> None:
     """Dial none."""
+
+
+def _ignore_secret(_index: int, _secret: bytes) -> None:
+    """Seal nothing."""

@@ -273,7 +273,7 @@ async def listen(
         Denied: CERTIFICATE_MISMATCH where the certificate is not for this key.
     """
     listener = Listener(
-        inherited or bound_socket(await resolve(host, port)),
+        inherited or bound_socket(await resolve(host, port), is_shared=True),
         edge_configuration(key, certificate_pem, timing),
         _check_identity(key, certificate_pem),
         key.derive(RESET_KEY),

@@ -21,7 +21,7 @@ from towonel.tunnel.transport import Transport
 from towonel.wire import preamble as preambles
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 from towonel.wire.ids import AgentId, TenantId
-from towonel.wire.messages import LANE_SECRET_BYTES, NONCE_BYTES, SESSION_ID_BYTES
+from towonel.wire.messages import NONCE_BYTES, SECRET_BYTES, SESSION_ID_BYTES
 from towonel.wire.names import ServiceKey
 from towonel.wire.preamble import Preamble
 
@@ -120,7 +120,7 @@ class Session(ChannelHandler):
         self._report_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
-        self.lane_secret = secrets.token_bytes(LANE_SECRET_BYTES) if has_lanes else None
+        self.lane_secret = secrets.token_bytes(SECRET_BYTES) if has_lanes else None
         self._machine = SessionMachine(
             handshake,
             nonce=secrets.token_bytes(NONCE_BYTES),

@@ -10,13 +10,14 @@ Unknown types and keys are ignored, so that a newer peer can send more.
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 from towonel.wire import cbor
 from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
+from towonel.wire.udp.datagrams import MAX_INDEX
 
 PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 64 * 1024
@@ -27,7 +28,7 @@ MAX_SOFTWARE_CHARS = 64
 NONCE_BYTES = 32
 SIGNATURE_BYTES = 64
 SESSION_ID_BYTES = 16
-LANE_SECRET_BYTES = 32
+SECRET_BYTES = 32
 MAX_LANES = 65_536  # of a session: one address has no more ports to another
 _LENGTH = struct.Struct(">I")
 
@@ -120,6 +121,15 @@ class ServicesChanged:
     services: tuple[ServiceKey, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DatagramSecret:
+    """Edge to agent: a secret for sealed packets, and the index that names it there; the newest is used."""
+
+    type: ClassVar[int] = 11
+    index: int
+    secret: bytes = field(repr=False)
+
+
 type Message = (
     Challenge
     | Hello
@@ -131,6 +141,7 @@ type Message = (
     | LanesWanted
     | TlsLanesWanted
     | ServicesChanged
+    | DatagramSecret
 )
 
 
@@ -191,11 +202,8 @@ def _read_challenge(fields: Fields) -> Challenge:
     versions = tuple(fields.items("versions", MAX_VERSIONS))
     if not all(isinstance(v, int) and not isinstance(v, bool) for v in versions):
         raise field_error("versions", "must be integers")
-    return Challenge(
-        cast("tuple[int, ...]", versions),
-        fields.octets("nonce", NONCE_BYTES),
-        fields.octets("edge_id", 32),
-    )
+    nonce, edge_id = fields.octets("nonce", NONCE_BYTES), fields.octets("edge_id", 32)
+    return Challenge(cast("tuple[int, ...]", versions), nonce, edge_id)
 
 
 def _read_hello(fields: Fields) -> Hello:
@@ -227,7 +235,7 @@ def _read_service(item: object) -> ServiceKey:
 
 def _read_welcome(fields: Fields) -> Welcome:
     has_lanes = fields.values.get("lane_secret") is not None
-    secret = fields.octets("lane_secret", LANE_SECRET_BYTES) if has_lanes else None
+    secret = fields.octets("lane_secret", SECRET_BYTES) if has_lanes else None
     return Welcome(fields.octets("session_id", SESSION_ID_BYTES), secret)
 
 
@@ -237,15 +245,13 @@ def _read_window(fields: Fields) -> Window:
 
 
 def _write_window(message: Window) -> Mapping[str, Any]:
-    if message.stream_id is None:
-        return {"limit": message.limit}
-    return {"stream_id": message.stream_id, "limit": message.limit}
+    stream = {} if message.stream_id is None else {"stream_id": message.stream_id}
+    return {**stream, "limit": message.limit}
 
 
 def _write_welcome(message: Welcome) -> Mapping[str, Any]:
-    if message.lane_secret is None:
-        return {"session_id": message.session_id}
-    return {"session_id": message.session_id, "lane_secret": message.lane_secret}
+    secret = {} if message.lane_secret is None else {"lane_secret": message.lane_secret}
+    return {"session_id": message.session_id, **secret}
 
 
 def _write_hello(message: Hello) -> Mapping[str, Any]:
@@ -273,6 +279,9 @@ _READERS: Mapping[int, Callable[[Fields], Message]] = {
     LanesWanted.type: lambda fields: LanesWanted(fields.uint("count")),
     TlsLanesWanted.type: lambda fields: TlsLanesWanted(fields.uint("count")),
     ServicesChanged.type: lambda fields: ServicesChanged(_read_services(fields)),
+    DatagramSecret.type: lambda fields: DatagramSecret(
+        fields.uint("index", MAX_INDEX), fields.octets("secret", SECRET_BYTES)
+    ),
 }
 _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     Challenge: lambda m: {"versions": list(m.versions), "nonce": m.nonce, "edge_id": m.edge_id},
@@ -285,4 +294,5 @@ _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     LanesWanted: lambda m: {"count": m.count},
     TlsLanesWanted: lambda m: {"count": m.count},
     ServicesChanged: lambda m: {"services": _write_services(m.services)},
+    DatagramSecret: lambda m: {"index": m.index, "secret": m.secret},
 }

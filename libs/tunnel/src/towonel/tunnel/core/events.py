@@ -62,6 +62,14 @@ class LanesRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretRequested:
+    """This end, an edge, takes sealed packets under a secret that its agent is to use from now on."""
+
+    index: int
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class CloseRequested:
     """This end wants to close, or must: the peer broke the protocol."""
 
@@ -83,6 +91,7 @@ type Event = (
     | RenewRequested
     | ServicesRequested
     | LanesRequested
+    | SecretRequested
     | CloseRequested
     | ConnectionClosed
 )
@@ -135,6 +144,14 @@ class ReportLanesWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportSecret:
+    """The peer, an edge, takes sealed packets under a secret."""
+
+    index: int
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ReportEnded:
     """The session was open, and is over."""
 
@@ -147,6 +164,7 @@ type Report = (
     | ReportGoingAway
     | ReportServicesChanged
     | ReportLanesWanted
+    | ReportSecret
     | ReportEnded
 )
 type Command = Send | Close | Report

@@ -12,6 +12,7 @@ from towonel.tunnel.core.events import (
     ReportGoingAway,
     ReportLanesWanted,
     ReportOpened,
+    ReportSecret,
     Send,
     ServicesRequested,
     TimedOut,
@@ -23,6 +24,7 @@ from towonel.wire.errors import Code
 from towonel.wire.messages import (
     MAX_LANES,
     Challenge,
+    DatagramSecret,
     GoAway,
     LanesWanted,
     Renew,
@@ -83,6 +85,10 @@ class LinkMachine(Machine):
         """Dial other edges; open streams go on."""
         return [ReportGoingAway()]
 
+    def _take_secret(self, event: MessageReceived[DatagramSecret], _now: float) -> list[Command]:
+        """Seal packets of UDP services with it."""
+        return [ReportSecret(event.message.index, event.message.secret)]
+
     def _want_lanes(
         self, event: MessageReceived[LanesWanted] | MessageReceived[TlsLanesWanted], _now: float
     ) -> list[Command]:
@@ -106,6 +112,7 @@ class LinkMachine(Machine):
         (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.OPEN, LanesWanted): Transition(_want_lanes, State.OPEN),
         (State.OPEN, TlsLanesWanted): Transition(_want_lanes, State.OPEN),
+        (State.OPEN, DatagramSecret): Transition(_take_secret, State.OPEN),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.OPEN),
         (State.OPEN, RenewRequested): Transition(_renew, State.OPEN),
         (State.OPEN, ServicesRequested): Transition(_change_services, State.OPEN),

@@ -13,6 +13,7 @@ from towonel.tunnel.core.events import (
     ReportGoingAway,
     ReportOpened,
     ReportServicesChanged,
+    SecretRequested,
     Send,
     TimedOut,
 )
@@ -21,6 +22,7 @@ from towonel.tunnel.core.machine import Machine, State, Table, Transition
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.messages import (
+    DatagramSecret,
     GoAway,
     Hello,
     LanesWanted,
@@ -136,6 +138,10 @@ class SessionMachine(Machine):
         wanted = TlsLanesWanted if event.inside_tls else LanesWanted
         return [Send(wanted(event.count))]
 
+    def _send_secret(self, event: SecretRequested, _now: float) -> list[Command]:
+        """Send `DatagramSecret`."""
+        return [Send(DatagramSecret(event.index, event.secret))]
+
     def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
         """Open no more streams."""
         return [ReportGoingAway()]
@@ -159,6 +165,7 @@ class SessionMachine(Machine):
         (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
         (State.OPEN, LanesRequested): Transition(_want_lanes, State.OPEN),
+        (State.OPEN, SecretRequested): Transition(_send_secret, State.OPEN),
         (State.OPEN, TimedOut): Transition(_expire_grant, State.CLOSED),
         (State.GOING_AWAY, Renew): Transition(_renew, State.GOING_AWAY),
         (State.GOING_AWAY, ServicesChanged): Transition(_change_services, State.GOING_AWAY),

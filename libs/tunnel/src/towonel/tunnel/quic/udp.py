@@ -78,18 +78,29 @@ async def resolve(host: str, port: int) -> Address:
     return address
 
 
-def bound_socket(address: Address) -> socket.socket:
+def bound_socket(address: Address, *, is_shared: bool = False) -> socket.socket:
     """Return a non-blocking socket bound to `address`; `::` takes IPv4 too.
 
-    The port is not shared with another process: the kernel would hand it half of our sessions.
+    Nobody else has the port: the kernel would hand another process half of our sessions. One that is shared lets
+    more sockets of this user have it from now on.
 
     Raises:
         OSError: the address is not ours or taken.
     """
+    sock = _bind(address, is_shared=False)
+    if not is_shared:
+        return sock
+    name: Address = sock.getsockname()
+    sock.close()
+    return _bind(name, is_shared=True)
+
+
+def _bind(address: Address, *, is_shared: bool) -> socket.socket:
     sock = _new_socket(address)
     try:
         if sock.family == socket.AF_INET6 and address[0] == "::":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
         sock.bind(address)
     except OSError:
         sock.close()
