@@ -67,7 +67,7 @@ class Edge:
     observer: ReportBuilder
     now_s: float = 0.0
     lanes: Lanes = NO_LANES
-    listeners: dict[int, ListenerFailure | None] = field(default_factory=dict)
+    listeners: dict[str, ListenerFailure | None] = field(default_factory=dict)
 
     async def report(self) -> EdgeReport:
         return await self.observer.build()

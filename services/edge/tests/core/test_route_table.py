@@ -206,13 +206,17 @@ def test_a_table_counts_its_changes() -> None:
 
 def test_a_port_is_a_public_name_like_a_hostname() -> None:
     ssh = Route(ServiceKind.TCP, "ssh", ALICE, 2222)
-    both = table(ssh, https("*.example.eu"))
+    dns = Route(ServiceKind.UDP, "dns", ALICE, 2222)
+    both = table(ssh, dns, https("*.example.eu"))
 
+    assert both.lookup(name_port(2222, ServiceKind.UDP)) == dns
     assert name_port(2222) == ssh.key
     assert both.lookup(name_port(2222)) == ssh
     assert both.lookup(name_port(2223)) is None
     assert route_keys(ssh.key) == (ssh.key,)
-    assert (find_port(ssh.key), find_port("https:app.example.eu")) == (2222, None)
+    assert find_port(ssh.key, ServiceKind.TCP) == 2222
+    assert find_port(ssh.key, ServiceKind.UDP) is None
+    assert find_port("https:app.example.eu", ServiceKind.TCP) is None
     assert (find_hostname(ssh.key), find_hostname("a.example.eu")) == (None, "a.example.eu")
 
 

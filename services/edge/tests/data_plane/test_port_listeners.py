@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,12 @@ from support.tunnel import until
 
 from towonel.edge.app import Edge
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.data_plane import port_listeners
 from towonel.edge.data_plane.port_listeners import ListenerFailure, PortListeners
-from towonel.edge.data_plane.sockets import bind_socket
+from towonel.edge.data_plane.sockets import bind_socket, listen_on_port
 from towonel.edge.metrics import Metrics
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.timing import DEFAULT_TIMING
+from towonel.relay.flows.sockets import bind_datagrams
 from towonel.runtime.settings import load
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
@@ -30,29 +31,34 @@ from towonel.wire.routes import Route, RouteDelta
 type Counted = Callable[..., float]
 
 TENANT = TenantId(b"t" * 32)
+BINDERS = {ServiceKind.TCP: listen_on_port, ServiceKind.UDP: bind_datagrams}
 
 
 class Listening:
     """Listeners of a table, and what workers are told."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, kind: ServiceKind = ServiceKind.TCP) -> None:
+        self._kind = kind
         self.table = RouteTable()
         self.opened: list[int] = []
         self.closed: list[int] = []
         self.ports = PortListeners(
+            kind,
             self.table,
-            "127.0.0.1",
+            partial(BINDERS[kind], "127.0.0.1"),
             lambda port, _: self.opened.append(port),
             self.closed.append,
             metrics,
         )
 
     def publish(self, *ports: int) -> None:
-        routes = tuple(Route(ServiceKind.TCP, f"s{port}", TENANT, port) for port in ports)
+        routes = tuple(Route(self._kind, f"s{port}", TENANT, port) for port in ports)
         self._apply(RouteDelta(1, snapshot=False, routes=routes))
 
     def withdraw(self, *ports: int) -> None:
-        self._apply(RouteDelta(1, snapshot=False, removed=tuple(f"tcp:{each}" for each in ports)))
+        self._apply(
+            RouteDelta(1, snapshot=False, removed=tuple(f"{self._kind}:{each}" for each in ports))
+        )
 
     def _apply(self, delta: RouteDelta) -> None:
         self.table.apply(delta)
@@ -60,8 +66,13 @@ class Listening:
 
 
 @pytest.fixture
-async def listening(metrics: Metrics) -> AsyncIterator[Listening]:
-    found = Listening(metrics)
+def kind() -> ServiceKind:
+    return ServiceKind.TCP
+
+
+@pytest.fixture
+async def listening(metrics: Metrics, kind: ServiceKind) -> AsyncIterator[Listening]:
+    found = Listening(metrics, kind)
     yield found
     found.ports.close()
 
@@ -84,6 +95,28 @@ async def test_ports_are_bound_once_the_edge_listens_and_left_with_their_routes(
         socket.create_connection(("127.0.0.1", early))
 
 
+@pytest.mark.parametrize("kind", [ServiceKind.UDP])
+async def test_ports_of_udp_services_are_had_and_left_like_those_of_tcp(
+    listening: Listening, counted: Counted
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port, busy = free_port(), int(other.getsockname()[1])
+        listening.ports.listen()
+        listening.publish(port, busy)
+        assert list(listening.ports.describe()) == sorted(
+            [
+                (f"udp:{busy}", ListenerFailure(Code.PORT_IN_USE, "Address already in use")),
+                (f"udp:{port}", None),
+            ]
+        )
+
+    assert (listening.opened, listening.ports.sockets[port].type) == ([port], socket.SOCK_DGRAM)
+    assert counted("listeners", protocol="udp", state="failed") == 1
+    listening.withdraw(port)
+    assert listening.closed == [port]
+
+
 async def test_a_busy_port_is_a_state_said_once_and_tried_again(
     listening: Listening, counted: Counted
 ) -> None:
@@ -93,7 +126,7 @@ async def test_a_busy_port_is_a_state_said_once_and_tried_again(
         listening.publish(port)
         listening.publish(port)
         assert list(listening.ports.describe()) == [
-            (port, ListenerFailure(Code.PORT_IN_USE, "Address already in use"))
+            (f"tcp:{port}", ListenerFailure(Code.PORT_IN_USE, "Address already in use"))
         ]
         assert counted("listeners", state="failed") == 1
         retrying = asyncio.create_task(listening.ports.retry(0.01))
@@ -102,7 +135,7 @@ async def test_a_busy_port_is_a_state_said_once_and_tried_again(
         retrying.cancel()
 
     assert listening.opened == [port]
-    assert list(listening.ports.describe()) == [(port, None)]
+    assert list(listening.ports.describe()) == [(f"tcp:{port}", None)]
     assert [line["code"] for line in lines if line["event"] == "listener.failed"] == ["port_in_use"]
 
 
@@ -121,10 +154,10 @@ async def test_why_a_port_cannot_be_had_is_said(
     code: Code,
     word: str,
 ) -> None:
-    def refuse(host: str, port: int, *, is_shared: bool) -> socket.socket:
+    def refuse(port: int) -> socket.socket:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(port_listeners, "bind_socket", refuse)
+    monkeypatch.setattr(listening.ports, "_bind_port", refuse)
     listening.ports.listen()
     listening.publish(80)
 

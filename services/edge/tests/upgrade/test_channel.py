@@ -54,7 +54,11 @@ async def successors(
         folder,
         agents,
         lambda: [agents.endpoint.duplicate(), os.dup(clients.fileno())],
-        lambda: {port: os.dup(clients.fileno()) for port in ports},
+        lambda: {
+            kind: {port: os.dup(clients.fileno()) for port in ports}
+            for kind in ("ports", "udp_ports")
+        },
+        lambda: [os.dup(clients.fileno())],
     )
     yield found
     found.close()
@@ -75,11 +79,17 @@ async def test_a_successor_gets_the_sockets_of_sessions_clients_and_services(
         assert found.clients.getsockname() == clients.getsockname()
         assert found.sessions.getsockname()[1] == agents.endpoint.port
         assert found.lanes == []
-        await until(lambda: len(found._ports) == len(MANY))
-        taken = found.take_ports()
-        assert {sock.getsockname() for sock in taken.values()} == {clients.getsockname()}
-        for sock in taken.values():
-            sock.close()
+        await until(lambda: len(found._udp_ports) == len(MANY))
+        for taken in (found.take_ports(), found.take_udp_ports()):
+            assert list(taken) == list(MANY)
+            assert {sock.getsockname() for sock in taken.values()} == {clients.getsockname()}
+            for sock in taken.values():
+                sock.close()
+        sealed = found.take_sealed()
+        assert sealed is not None
+        assert found.take_sealed() is None
+        with sealed:
+            assert sealed.getsockname() == clients.getsockname()
         assert not successors.is_ready.is_set()
     found.close()
 

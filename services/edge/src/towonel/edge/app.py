@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import time
 from collections.abc import AsyncGenerator
@@ -18,7 +17,7 @@ from towonel.edge.core.traffic import Traffic
 from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datetime
 from towonel.edge.data_plane.binding import bind_for_clients, bind_for_lanes
 from towonel.edge.data_plane.control import DataPlane
-from towonel.edge.data_plane.start import WORKER, make_start
+from towonel.edge.data_plane.start import FLOW_WORKER, WORKER, make_flow_start, make_start
 from towonel.edge.data_plane.tcp_sessions import make_session_taker
 from towonel.edge.hub_client import follow_hub
 from towonel.edge.metrics import Metrics
@@ -35,6 +34,7 @@ from towonel.edge.streams.relays import Relays
 from towonel.edge.streams.session_dialer import SessionDialer
 from towonel.edge.timing import DEFAULT_TIMING, Timing
 from towonel.edge.upgrade.predecessor import Predecessor, find_predecessor
+from towonel.edge.upgrade.sockets import make_successors, take_sealed
 from towonel.edge.upgrade.successor import Successors
 from towonel.relay.hop.choice import Engine
 from towonel.relay.hop.modules import choose_modules
@@ -155,6 +155,8 @@ async def serve(
         log.warning("engine.stale", reason=edge.modules.problem)
     credentials = await asyncio.to_thread(_load_credentials, settings)
     start = make_start(settings, credentials, timing)
+    edge.plane.flows.limits = make_flow_start(settings, timing)
+    edge.plane.flows.start_worker = edge.modules.exec_worker(FLOW_WORKER)
     predecessor = await find_predecessor(settings.state_folder) if settings.upgrade else None
     edge.reports.is_silent = predecessor is not None
     with bind_for_clients(settings) if predecessor is None else predecessor.clients as sock:
@@ -199,6 +201,7 @@ async def _listen_for_agents(
             variable = settings.variable_of(field)
             raise listen_error(variable, host, port, error) from error
         edge.plane.take_session = make_session_taker(credentials, agents)
+        edge.plane.flows.sealed = take_sealed(host, agents, predecessor)
         yield agents
 
 
@@ -227,12 +230,7 @@ async def _serve_clients(
         edge.health.set(CHECK, ok=True)
         ports = {"port": sock.getsockname()[1], "session_port": agents.port}
         log.info("edge.started", **ports, engine=edge.engine.value, modules=edge.modules.count)
-        successors = Successors(
-            edge.settings.state_folder,
-            agents,
-            lambda: [agents.endpoint.duplicate(), *map(_duplicate, (*plane.clients, *plane.lanes))],
-            lambda: {port: _duplicate(sock) for port, sock in plane.ports.sockets.items()},
-        )
+        successors = make_successors(edge.settings.state_folder, agents, plane)
         with contextlib.closing(successors):
             try:
                 await _wait_first(stopping, successors.is_ready)
@@ -250,6 +248,7 @@ async def _take_over(
         return None
     await predecessor.replace(agents, edge.sessions.all)
     edge.plane.ports.inherited |= predecessor.take_ports()
+    edge.plane.flows.ports.inherited |= predecessor.take_udp_ports()
     edge.reports.is_silent = False
     await edge.start_admin()
     return predecessor.lanes
@@ -291,7 +290,3 @@ async def _drain(edge: Edge, agents: Listener, successors: Successors) -> int:
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     now = to_datetime(time.time_ns() // 1_000_000)
     return load_credentials(settings, now)
-
-
-def _duplicate(sock: socket.socket) -> int:
-    return os.dup(sock.fileno())

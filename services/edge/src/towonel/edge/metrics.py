@@ -36,11 +36,6 @@ class Metrics:
         )
         self.routes = gauge("routes", "Routes in the table.")
         self.revision = gauge("route_revision", "Revision of the route table.")
-        self.listeners = gauge(
-            "listeners",
-            "Ports of TCP services: listening, or failed to and tried again.",
-            "state",
-        )
         self.index_failures = counter(
             "route_index_failures", "Failures to make the index of routes that workers share."
         )
@@ -51,6 +46,7 @@ class Metrics:
         )
         self._add_sessions(counter, gauge)
         self._add_workers(counter, gauge)
+        self._add_flows(counter, gauge)
 
     def _add_sessions(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.sessions = counter("sessions", "Agent sessions admitted.")
@@ -95,6 +91,30 @@ class Metrics:
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")
         self.workers_unstable = gauge(
             "workers_unstable", "Workers that have ended three times within five minutes."
+        )
+
+    def _add_flows(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
+        self.listeners = gauge(
+            "listeners",
+            "Ports of TCP and UDP services: listening, or failed to and tried again.",
+            "protocol",
+            "state",
+        )
+        self.flows_active = gauge("active_flows", "Flows of UDP clients now.")
+        self.flows = counter("flows", "Flows of UDP clients opened.")
+        self.flows_ended = counter("flows_ended", "Flows of UDP clients ended, by code.", "code")
+        self.flows_refused = counter(
+            "flows_refused", "Datagrams of UDP clients that got no flow, by code.", "code"
+        )
+        self.datagrams_in = counter("datagrams_in", "Datagrams from UDP clients to agents.")
+        self.datagrams_out = counter("datagrams_out", "Datagrams from agents to UDP clients.")
+        self.datagrams_dropped = counter(
+            "datagrams_dropped", "Datagrams and sealed packets dropped, by reason.", "reason"
+        )
+        self.datagram_paths = gauge(
+            "datagram_paths",
+            "Agent sessions with UDP services by whether sealed packets pass: up, down or unknown.",
+            "state",
         )
 
 

@@ -21,7 +21,7 @@ from towonel.api.reports import (
 )
 from towonel.api.traffic import EngineName
 from towonel.edge.core.access_log import Way
-from towonel.edge.core.route_table import name_port
+from towonel.edge.core.route_table import PublicName
 from towonel.edge.core.session_ways import Lanes, SessionWay, SessionWays
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.data_plane.port_listeners import ListenerFailure
@@ -52,7 +52,7 @@ class ReportBuilder:
         traffic: the tenants' traffic; swept with each report.
         metrics: the edge's totals.
         lanes_of: returns the lanes of a session.
-        listeners: returns the ports of TCP services, and why each is not listened on, if so.
+        listeners: returns the ports of TCP and UDP services, and why each is not listened on, if so.
         clock: seconds, monotonic.
         engine: that carries the bytes of clients.
 
@@ -66,7 +66,7 @@ class ReportBuilder:
         traffic: Traffic,
         metrics: Metrics,
         lanes_of: Callable[[bytes], Lanes],
-        listeners: Callable[[], Iterable[tuple[int, ListenerFailure | None]]],
+        listeners: Callable[[], Iterable[tuple[PublicName, ListenerFailure | None]]],
         *,
         clock: Callable[[], float],
         engine: EngineName,
@@ -122,10 +122,10 @@ class ReportBuilder:
 
     async def _report_listeners(self) -> list[ListenerReport]:
         reports: list[ListenerReport] = []
-        for port, failure in islice(self._listeners(), MAX_LISTENERS):
+        for name, failure in islice(self._listeners(), MAX_LISTENERS):
             if len(reports) % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-            reports.append(_report_listener(port, failure))
+            reports.append(_report_listener(name, failure))
         return reports
 
     async def _report_sessions(
@@ -204,11 +204,11 @@ def _report_session(session: Session, services: list[str], way: SessionWay) -> S
     )
 
 
-def _report_listener(port: int, failure: ListenerFailure | None) -> ListenerReport:
+def _report_listener(name: PublicName, failure: ListenerFailure | None) -> ListenerReport:
     if failure is None:
-        return ListenerReport(key=name_port(port))
+        return ListenerReport(key=name)
     detail = failure.detail[:MAX_LISTENER_DETAIL_CHARS]
-    return ListenerReport(key=name_port(port), code=failure.code.word, detail=detail)
+    return ListenerReport(key=name, code=failure.code.word, detail=detail)
 
 
 def _report_tenant(tenant_id: TenantId, tally: Tally) -> TenantTraffic:

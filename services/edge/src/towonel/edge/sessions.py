@@ -81,7 +81,7 @@ class Sessions(AdmissionPolicy):
         self.hub_id: HubId | None = None  # whose grants are accepted, and nobody else's
         self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._by_tenant: dict[TenantId, ServiceIndex[Session]] = {}
-        self.observer: SessionObserver | None = None
+        self.observers: list[SessionObserver] = []
 
     def find(self, tenant_id: TenantId, service: ServiceKey | None) -> Collection[Session]:
         """Return the sessions on which a tenant's service can be reached, or all of the tenant."""
@@ -146,8 +146,8 @@ class Sessions(AdmissionPolicy):
         own.add(session.session_id, session.services, session)
         session.share_services(own.get_held(session.services))
         self._count += 1
-        if self.observer is not None:
-            self.observer.on_admitted(session)
+        for observer in self.observers:
+            observer.on_admitted(session)
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
         self._metrics.sessions_by_tcp.inc(not session.has_streams)
@@ -164,8 +164,8 @@ class Sessions(AdmissionPolicy):
 
     @override
     def on_going_away(self, session: Session) -> None:
-        if self.observer is not None:
-            self.observer.on_going_away(session)
+        for observer in self.observers:
+            observer.on_going_away(session)
 
     @override
     def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
@@ -173,8 +173,8 @@ class Sessions(AdmissionPolicy):
         own.remove(session.session_id, before)
         own.add(session.session_id, session.services, session)
         session.share_services(own.get_held(session.services))
-        if self.observer is not None:
-            self.observer.on_services_changed(session, before)
+        for observer in self.observers:
+            observer.on_services_changed(session, before)
         services = len(session.services)
         fields, owner = _log_fields(session), session.tenant_id
         self._agents.info(
@@ -194,8 +194,8 @@ class Sessions(AdmissionPolicy):
             del self._by_tenant[session.tenant_id]
             self._send_budgets.pop(session.tenant_id, None)
         self._count -= 1
-        if self.observer is not None:
-            self.observer.on_ended(session, code)
+        for observer in self.observers:
+            observer.on_ended(session, code)
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_by_tcp.dec(not session.has_streams)

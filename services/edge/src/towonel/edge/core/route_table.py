@@ -32,18 +32,18 @@ class TableChange:
 
 type PublicName = str  # that clients ask for: a hostname, or the key of a port's route, `tcp:2222`
 _HTTPS = f"{ServiceKind.HTTPS}:"
-_TCP = f"{ServiceKind.TCP}:"
 FEW_ROUTES: Final = 1000  # which are changed, encoded or decoded in a millisecond or two
 
 
-def name_port(port: int) -> PublicName:
-    """Return the public name of a TCP port."""
-    return f"{_TCP}{port}"
+def name_port(port: int, kind: ServiceKind = ServiceKind.TCP) -> PublicName:
+    """Return the public name of a port."""
+    return f"{kind}:{port}"
 
 
-def find_port(key: str) -> int | None:
-    """Return the TCP port of a route's key; None of all others."""
-    return int(key.removeprefix(_TCP)) if key.startswith(_TCP) else None
+def find_port(key: str, kind: ServiceKind) -> int | None:
+    """Return the port of a route's key; None of a route of another kind."""
+    found, _, port = key.partition(":")
+    return int(port) if found == kind else None
 
 
 def find_hostname(name: PublicName) -> Hostname | None:

@@ -5,19 +5,20 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import replace
+from functools import partial
 from random import Random
-from typing import Final
 
 import structlog
 
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
+from towonel.edge.data_plane.flow_plane import FlowPlane
 from towonel.edge.data_plane.index_failures import IndexFailures
-from towonel.edge.data_plane.port_listeners import PortListeners
+from towonel.edge.data_plane.port_listeners import RETRY_S, PortListeners
 from towonel.edge.data_plane.route_feed import RouteFeed
 from towonel.edge.data_plane.session_feed import SessionFeed
 from towonel.edge.data_plane.shared_memory import SharedMemory
-from towonel.edge.data_plane.sockets import BACKLOG, take_waiting
+from towonel.edge.data_plane.sockets import BACKLOG, listen_on_port, take_waiting
 from towonel.edge.data_plane.worker_link import WorkerLink
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
@@ -25,18 +26,16 @@ from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.worker.messages import Listen, Message, PortClosed, Settled, Start
+from towonel.edge.worker.messages import CarrierOffered, Listen, Message, PortClosed, Settled, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
 from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.admin import Health
 from towonel.tunnel.core.events import LanesRequested
+from towonel.wire.names import ServiceKind
 from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-
-PORT_RETRY_S: Final = 3.0  # until a port is tried again that could not be listened on
 
 type TakeSession = Callable[[socket.socket, tuple[str, int], bytes], None]
 
@@ -60,6 +59,7 @@ class DataPlane:
         take_session: takes connections that begin a session over TCP, with address and first bytes.
         clients, lanes: sockets that listen.
         ports: listeners of TCP services.
+        flows: of clients of UDP services.
         links: to its workers.
         index_failures: to make or map an index of routes.
         shared: what workers share, once they run.
@@ -96,7 +96,9 @@ class DataPlane:
         self._relays = relays
         self.index_failures = IndexFailures(metrics)
         self._feed = RouteFeed(table, lambda: self.links, self.index_failures)
-        self.ports = PortListeners(table, host, self._open_port, self._close_port, metrics)
+        bind, hooks = partial(listen_on_port, host), (self._open_port, self._close_port)
+        self.ports = PortListeners(ServiceKind.TCP, table, bind, *hooks, metrics)
+        self.flows = FlowPlane(table, sessions, metrics, traffic, refusals, host, self._carry)
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
         self.clients: list[socket.socket] = []
@@ -105,7 +107,8 @@ class DataPlane:
         self._serving: set[asyncio.Task[None]] = set()
         self.is_draining = False
         self.drain_changed = asyncio.Event()
-        self.live = sessions.observer = SessionFeed(self.tell, self._forget)
+        self.live = SessionFeed(self.tell, self._forget)
+        sessions.observers.extend((self.live, self.flows))
 
     @contextlib.asynccontextmanager
     async def run(
@@ -128,7 +131,8 @@ class DataPlane:
             shared.callback(self._feed.close)
             self._tasks = tasks
             self._serving.add(tasks.create_task(self._feed.run()))
-            self._serving.add(tasks.create_task(self.ports.retry(PORT_RETRY_S)))
+            self._serving.add(tasks.create_task(self.ports.retry(RETRY_S)))
+            self._serving.add(tasks.create_task(self.flows.run(rng)))
             workers.callback(
                 self._cut
             )  # after the last worker, which hands clients over to its end
@@ -145,6 +149,7 @@ class DataPlane:
         for link in self.links:
             self._let_listen(link)
         self.ports.listen()
+        self.flows.ports.listen()
 
     # What workers are to know.
 
@@ -173,6 +178,7 @@ class DataPlane:
         self._relays.recheck(changed)
         self._feed.send(delta)
         self.ports.change(delta)
+        self.flows.change(delta)
 
     async def replace_routes(self, delta: RouteDelta) -> None:
         """Bring a change of many routes into the table, for workers as well; it changes nothing else.
@@ -183,6 +189,7 @@ class DataPlane:
         await self._feed.replace(delta)
         self._relays.recheck_all()
         self.ports.change(delta)
+        self.flows.change(delta)
 
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""
@@ -225,6 +232,12 @@ class DataPlane:
 
         task.add_done_callback(end)
 
+    def _carry(self, session_id: bytes, port: int, descriptor: int) -> None:
+        """Let a worker have a lane for a connection of the flow worker."""
+        ready = (link for link in self.links if link.is_ready)
+        link = next(ready, self.links[0])
+        link.carry(CarrierOffered(session_id, port), descriptor)
+
     def want_lanes(self, pool_id: bytes) -> None:
         """Tell an agent how many lanes of a pool all workers together want."""
         found = self.live.find_pool(pool_id)
@@ -232,13 +245,6 @@ class DataPlane:
             session, inside_tls = found
             wanted = sum(link.wanted.get(pool_id, 0) for link in self.links)
             session.channel.request(LanesRequested(wanted, inside_tls))
-
-    def sum_up(self) -> None:
-        """Set the metrics that are sums over the workers."""
-        self.metrics.connections_active.set(sum(link.active for link in self.links))
-        for number, state in enumerate(("idle", "in_use", "wanted")):
-            total = sum(link.lanes[number] for link in self.links)
-            self.metrics.lanes.labels(state).set(total)
 
     # How they drain.
 
@@ -251,6 +257,7 @@ class DataPlane:
         waiting = [(None, take_waiting(bound)) for bound in self.clients]
         for bound in self.lanes:
             bound.close()
+        self.flows.stop()
         self.clients.clear()
         self.lanes.clear()
         ready = [link for link in self.links if link.is_ready]
@@ -278,6 +285,7 @@ class DataPlane:
         for sock in (*self.clients, *self.lanes):
             sock.close()
         self.ports.close()
+        self.flows.close()
 
     @property
     def active(self) -> int:

@@ -1,4 +1,4 @@
-"""Listeners of TCP services: each port is bound while it has a route, and tried again while it cannot be."""
+"""Listeners of TCP or UDP services: each port is bound while it has a route, and tried again while it cannot be."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,8 @@ from typing import Final
 
 import structlog
 
-from towonel.edge.core.route_table import RouteTable, find_port, name_port
-from towonel.edge.data_plane.sockets import BACKLOG, bind_socket, take_waiting
+from towonel.edge.core.route_table import PublicName, RouteTable, find_port, name_port
+from towonel.edge.data_plane.sockets import take_waiting
 from towonel.edge.metrics import Metrics
 from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code
@@ -26,6 +26,7 @@ _CODES: Final = {
     errno.EACCES: Code.PORT_UNAVAILABLE,
     errno.EPERM: Code.PORT_UNAVAILABLE,
 }
+RETRY_S: Final = 3.0  # until a port is tried again that could not be had
 _PRIVILEGE: Final = "it takes a privilege (CAP_NET_BIND_SERVICE)"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -39,11 +40,12 @@ class ListenerFailure:
 
 
 class PortListeners:
-    """Listeners of the ports that the routes of TCP services name.
+    """Listeners of the ports that routes of one kind name.
 
     Args:
+        kind: TCP or UDP.
         table: the routes.
-        host: address that is listened on.
+        bind: returns a socket that listens on a port, and nobody else's, or raises `OSError`.
         on_opened: has workers accept from a port's socket.
         on_closed: has them accept no more.
         metrics: count the ports.
@@ -56,14 +58,16 @@ class PortListeners:
 
     def __init__(
         self,
+        kind: ServiceKind,
         table: RouteTable,
-        host: str,
+        bind: Callable[[int], socket.socket],
         on_opened: Callable[[int, socket.socket], None],
         on_closed: Callable[[int], None],
         metrics: Metrics,
     ) -> None:
+        self._kind = kind
         self._table = table
-        self._host = host
+        self._bind_port = bind
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._metrics = metrics
@@ -77,11 +81,11 @@ class PortListeners:
 
     def change(self, delta: RouteDelta) -> None:
         """Act on a change that the table has taken."""
-        ports = {port for key in delta.removed if (port := find_port(key)) is not None}
+        ports = {port for key in delta.removed if (port := find_port(key, self._kind)) is not None}
         for port in ports:
             self._tenants.pop(port, None)
         for route in delta.routes:
-            if route.kind is ServiceKind.TCP and route.port is not None:
+            if route.kind is self._kind and route.port is not None:
                 self._tenants[route.port] = route.tenant_id
                 ports.add(route.port)
         blocked = {*delta.blocked, *delta.unblocked}
@@ -105,10 +109,10 @@ class PortListeners:
             if self.failures:
                 self._update(list(self.failures))
 
-    def describe(self) -> Iterator[tuple[int, ListenerFailure | None]]:
-        """Yield each port with a route, and why it is not listened on, if so."""
+    def describe(self) -> Iterator[tuple[PublicName, ListenerFailure | None]]:
+        """Yield the name of each port with a route, and why it is not listened on, if so."""
         for port in sorted({*self.sockets, *self.failures}):
-            yield port, self.failures.get(port)
+            yield name_port(port, self._kind), self.failures.get(port)
 
     def stop(self) -> list[tuple[int, list[socket.socket]]]:
         """Listen no more, and return the connections that closing would have reset, by port."""
@@ -130,7 +134,7 @@ class PortListeners:
         """Have those ports listened on that have a route, and no others of them."""
         opened = closed = 0
         for port in ports:
-            is_wanted = self._table.lookup(name_port(port)) is not None
+            is_wanted = self._table.lookup(name_port(port, self._kind)) is not None
             if is_wanted and port not in self.sockets:
                 opened += self._open(port)
             elif not is_wanted:
@@ -155,14 +159,7 @@ class PortListeners:
     def _bind(self, port: int) -> socket.socket:
         if len(self.sockets) >= self._most:
             raise OSError(errno.EMFILE, f"{self._most} ports are listened on already")
-        # Else a service could have the port of the edge itself, or of another program, and a part of its clients.
-        sock = bind_socket(self._host, port, is_shared=False)
-        try:
-            sock.listen(BACKLOG)
-        except OSError:
-            sock.close()
-            raise
-        return sock
+        return self._bind_port(port)
 
     def _note(self, port: int, error: OSError) -> None:
         code = _CODES.get(error.errno or 0, Code.PORT_UNAVAILABLE)
@@ -172,7 +169,13 @@ class PortListeners:
         failure = ListenerFailure(code, detail)
         if self.failures.get(port) != failure:
             tenant_id = self._tenants[port].hex()
-            facts = {"port": port, "tenant_id": tenant_id, "code": code.word, "detail": detail}
+            facts = {
+                "protocol": self._kind,
+                "port": port,
+                "tenant_id": tenant_id,
+                "code": code.word,
+                "detail": detail,
+            }
             self._lines.warning("listener.failed", key=(tenant_id, code), times=1, **facts)
         self.failures[port] = failure
 
@@ -188,7 +191,7 @@ class PortListeners:
 
     def _count(self) -> None:
         for state, ports in (("listening", self.sockets), ("failed", self.failures)):
-            self._metrics.listeners.labels(state).set(len(ports))
+            self._metrics.listeners.labels(self._kind, state).set(len(ports))
 
 
 def _count_affordable() -> int:

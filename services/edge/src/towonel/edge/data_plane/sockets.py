@@ -35,6 +35,23 @@ def bind_socket(host: str, port: int, *, is_shared: bool = True) -> socket.socke
     return sock
 
 
+def listen_on_port(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on the port of a TCP service, and shares it with nobody.
+
+    Else a service could have the port of the edge itself, or of another program, and a part of its clients.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    sock = bind_socket(host, port, is_shared=False)
+    try:
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def take_waiting(sock: socket.socket) -> list[socket.socket]:
     """Close a listener, and return the connections that closing it would have reset."""
     waiting: list[socket.socket] = []

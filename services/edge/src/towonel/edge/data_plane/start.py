@@ -4,6 +4,7 @@ import secrets
 from typing import Final
 
 from towonel.edge.credentials import EdgeCredentials
+from towonel.edge.flows.messages import Start as FlowStart
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.timing import Timing
 from towonel.edge.worker.messages import Start
@@ -11,6 +12,8 @@ from towonel.identity.certs import certificate_sha256, encode_private_key
 from towonel.tunnel.streams import MAX_STREAMS
 
 WORKER: Final = "towonel.edge.worker"
+FLOW_WORKER: Final = "towonel.edge.flows"
+MAX_FLOWS: Final = 4096
 # Clients at once that control serves although their agents take lanes: its loop also has sessions to keep.
 MAX_OVERFLOW: Final = 256
 
@@ -46,4 +49,16 @@ def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Tim
         access_log=settings.access_log,
         access_lines=settings.access_log_lines,
         engine=settings.relay_engine.value,
+    )
+
+
+def make_flow_start(settings: EdgeSettings, timing: Timing) -> FlowStart:
+    """Return the first message to the flow worker."""
+    limits = settings.limits
+    of_source = max(1, int(MAX_FLOWS * limits.source_share))
+    return FlowStart(
+        flows=MAX_FLOWS,
+        per_source=min(limits.per_source, of_source),
+        per_tenant=limits.per_tenant,
+        report_s=timing.report_s,
     )

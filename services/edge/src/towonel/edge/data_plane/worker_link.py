@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, override
 
 import structlog
@@ -15,6 +15,7 @@ from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.counters import Counters
 from towonel.edge.worker.messages import (
     Accepted,
+    CarrierOffered,
     ClientEnded,
     ClientHandedOver,
     ClientMoved,
@@ -109,6 +110,10 @@ class WorkerLink(Control, RouteReader):
         """Let the worker serve a client that was accepted by another one."""
         self._give(client, descriptor)
 
+    def carry(self, carrier: CarrierOffered, descriptor: int) -> None:
+        """Let the worker have a lane for a connection of the flow worker."""
+        self._give(carrier, descriptor)
+
     def drain(self) -> None:
         """Let the worker accept no more, and say when its clients have ended; one that starts has none."""
         if self.is_ready:
@@ -156,7 +161,7 @@ class WorkerLink(Control, RouteReader):
         self.active, self.lanes = 0, (0, 0, 0)
         self.wanted.clear()
         self._plane.shared.clear(self.number)
-        self._plane.sum_up()
+        _sum_up(self._plane.metrics, self._plane.links)
         if self._plane.is_draining:
             self.draining = Draining(0, 0)
             self._plane.drain_changed.set()
@@ -242,7 +247,14 @@ class WorkerLink(Control, RouteReader):
             self._plane.traffic.add(
                 tenant_id, began=began, ended=ended, bytes_in=bytes_in, bytes_out=bytes_out
             )
-        self._plane.sum_up()
+        _sum_up(self._plane.metrics, self._plane.links)
+
+
+def _sum_up(metrics: Metrics, links: Collection[WorkerLink]) -> None:
+    """Set the metrics that are sums over the workers."""
+    metrics.connections_active.set(sum(link.active for link in links))
+    for number, state in enumerate(("idle", "in_use", "wanted")):
+        metrics.lanes.labels(state).set(sum(link.lanes[number] for link in links))
 
 
 def _count_metrics(metrics: Metrics, counters: Counters) -> None:

@@ -1,7 +1,8 @@
 """Channel between an edge and the process that replaces it: a Unix socket in the edge's state folder.
 
 old ──▶ new    sockets: UDP of sessions, TCP of clients, TCP of lanes
-old ──▶ new    ports: TCP of services, by port, some in each message
+old ──▶ new    sealed: UDP of sealed packets, before all others, if there is one
+old ──▶ new    ports, udp_ports: of TCP and UDP services, by port, some in each message
 new ──▶ old    ready: it has routes and workers
 old ──▶ new    yours: the old one accepts nothing any more, and reads no datagram
 new ──▶ old    datagram: of a session that the old one has still

@@ -34,6 +34,8 @@ class Predecessor:
     def __init__(self, sock: socket.socket) -> None:
         self.lanes: list[socket.socket] = []
         self._ports: dict[int, socket.socket] = {}
+        self._udp_ports: dict[int, socket.socket] = {}
+        self._sealed: socket.socket | None = None
         self._has_sockets, self._is_ours = asyncio.Event(), asyncio.Event()
         self._agents = 0
         self._listener: Listener | None = None
@@ -70,10 +72,21 @@ class Predecessor:
         ports, self._ports = self._ports, {}
         return ports
 
+    def take_udp_ports(self) -> dict[int, socket.socket]:
+        """Return its sockets of UDP services, likewise."""
+        ports, self._udp_ports = self._udp_ports, {}
+        return ports
+
+    def take_sealed(self) -> socket.socket | None:
+        """Return its socket of agents' sealed packets, if it has one."""
+        sealed, self._sealed = self._sealed, None
+        return sealed
+
     def close(self) -> None:
         """Let it end alone, and close what nobody has taken over from here."""
         self._channel.close()
-        for sock in (*self.lanes, *self._ports.values()):
+        sealed = () if self._sealed is None else (self._sealed,)
+        for sock in (*self.lanes, *self._ports.values(), *self._udp_ports.values(), *sealed):
             sock.close()
 
     def _act(self, message: ChannelMessage) -> None:
@@ -85,6 +98,10 @@ class Predecessor:
             self._has_sockets.set()
         elif message.kind == "ports":
             self._ports |= dict(zip(message.fields["ports"], sockets, strict=False))
+        elif message.kind == "udp_ports":
+            self._udp_ports |= dict(zip(message.fields["ports"], sockets, strict=False))
+        elif message.kind == "sealed" and sockets:
+            self._sealed = sockets[0]
         elif message.kind == "yours":
             self._agents = int(message.fields["sessions"])
             self._is_ours.set()

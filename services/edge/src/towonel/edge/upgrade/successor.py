@@ -24,7 +24,8 @@ class Successors:
         folder: the edge's state.
         agents: takes sessions.
         sockets: returns duplicates of the listening sockets: of sessions, of clients, of lanes.
-        ports: returns those of TCP services, by port.
+        ports: returns those of TCP and UDP services, by message and port.
+        sealed: returns that of agents' sealed packets, if there is one.
 
     Attributes:
         is_ready: set once a successor is ready to serve.
@@ -35,13 +36,15 @@ class Successors:
         folder: Path,
         agents: Listener,
         sockets: Callable[[], Sequence[int]],
-        ports: Callable[[], Mapping[int, int]],
+        ports: Callable[[], Mapping[str, Mapping[int, int]]],
+        sealed: Callable[[], Sequence[int]],
     ) -> None:
         self.is_ready = asyncio.Event()
         self._folder = folder
         self._agents = agents
         self._sockets = sockets
         self._ports = ports
+        self._sealed = sealed
         self._loop = asyncio.get_running_loop()
         self._channel: UpgradeChannel | None = None
         self._sock: socket.socket | None = None
@@ -84,10 +87,12 @@ class Successors:
                 sock.close()
                 return
             self._channel = UpgradeChannel(sock, self._act, self._forget)
+            self._channel.send("sealed", {}, self._sealed())
             self._channel.send("sockets", {}, self._sockets())
-            for some in batched(self._ports().items(), MAX_DESCRIPTORS, strict=False):
-                ports, descriptors = zip(*some, strict=True)
-                self._channel.send("ports", {"ports": ports}, descriptors)
+            for kind, sockets in self._ports().items():
+                for some in batched(sockets.items(), MAX_DESCRIPTORS, strict=False):
+                    ports, descriptors = zip(*some, strict=True)
+                    self._channel.send(kind, {"ports": ports}, descriptors)
 
     def _act(self, message: ChannelMessage) -> None:
         for descriptor in message.descriptors:

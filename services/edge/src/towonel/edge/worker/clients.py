@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 FIRST_BYTES: Final = 16 * 1024  # a ClientHello at its largest, and all that is held for a retry
 FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before each further one
 _LANE: Final = lane_admission.MAGIC[0]
-
 _NONE_TRIED: Final[frozenset[bytes]] = frozenset()
 
 
@@ -64,6 +63,7 @@ class Client(Handler):
     wanted: ServiceKey
     routes_at: int
     port: int | None = None  # that it came to, if it says no name
+    only_pool: bytes | None = None  # whose lanes it can use, if not all
     server_name: Hostname | None = None
     is_counted: bool = False
     is_moved: bool = False  # from another worker, and not once more

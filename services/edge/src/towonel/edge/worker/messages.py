@@ -1,7 +1,7 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
     control ──▶ worker    start · listen · port_closed · routes · routes_frozen · route_index · session
-                          session_services · session_going_away · session_ended · accepted · client_moved · client_ended · drain · settled
+                          session_services · session_going_away · session_ended · accepted · carrier · client_moved · client_ended · drain · settled
     worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · session_offered · refused · crashed · index_unmapped · draining
 
 After `start` comes a `session` and its `session_services` for each that is live, then the whole table as `route_index`, if it is
@@ -160,6 +160,14 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class CarrierOffered:
+    """Descriptor of a connection of the flow worker, for a lane of this session, and the port of its UDP service."""
+
+    session_id: bytes
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClientEnded:
     """Client that control served to its end."""
 
@@ -276,7 +284,7 @@ class Draining:
 # fmt: off
 type Message = (
     Start | Listen | PortClosed | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionGoingAway
-    | SessionEnded | Accepted | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
+    | SessionEnded | Accepted | CarrierOffered | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
     | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining | IndexUnmapped
 )
 # fmt: on

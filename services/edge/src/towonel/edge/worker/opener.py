@@ -99,6 +99,8 @@ class Opener:
 
     def _find_untried(self, client: Client) -> Collection[WorkerSession]:
         serving = self._service.sessions.find(client.route.tenant_id, client.wanted)
+        if client.only_pool is not None:
+            serving = [each for each in serving if each.session_id == client.only_pool]
         if not client.tried:
             return serving
         return [each for each in serving if each.session_id not in client.tried]

@@ -8,6 +8,8 @@ from towonel.edge.core.route_table import PublicName, name_port
 from towonel.edge.worker.clients import FIRST_BYTES, Client
 from towonel.relay.hop.choice import SocketName
 from towonel.wire.errors import Code, Unavailable
+from towonel.wire.lane_admission import tls_pool_id
+from towonel.wire.names import ServiceKind
 
 if TYPE_CHECKING:
     from towonel.edge.worker.service import ClientService
@@ -69,6 +71,45 @@ class PortClient(Client):
             return
         except OSError as error:
             raise Unavailable(Code.CLIENT_CLOSED, str(error)) from error
+
+
+class CarrierClient(PortClient):
+    """Connection of the flow worker: it wants a lane of one session, for sealed packets of a UDP service.
+
+    Args:
+        sock, peer, service, port: as of `PortClient`.
+        session_id: of the session.
+    """
+
+    is_moved = True  # it stays with this worker
+
+    def __init__(
+        self,
+        sock: SocketType,
+        peer: SocketName,
+        service: "ClientService",
+        port: int,
+        session_id: bytes,
+    ) -> None:
+        super().__init__(sock, peer, service, None, port)
+        self.only_pool = tls_pool_id(session_id)
+
+    @override
+    def begin(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+        self.service.admission.claim_source(ticket, f"session {self.only_pool!r}")
+        self._act()
+
+    @property
+    @override
+    def public_name(self) -> PublicName:
+        assert self.port is not None, "it is of one"
+        return name_port(self.port, ServiceKind.UDP)
+
+    @property
+    @override
+    def may_follow(self) -> bool:
+        return True
 
 
 def make_client(

@@ -9,13 +9,14 @@ import socket
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, assert_never, override
+from typing import Final, override
 
 from towonel.edge.worker.acceptor import Acceptors, OnAccepted
 from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.counters import Counters
 from towonel.edge.worker.messages import (
     Accepted,
+    CarrierOffered,
     ClientEnded,
     ClientMoved,
     Drain,
@@ -109,7 +110,7 @@ class EdgeWorker(Handler):
         service = self._service
         assert service is not None, "Start comes first"
         match message:
-            case Listen() | Accepted() | ClientMoved():
+            case Listen() | Accepted() | ClientMoved() | CarrierOffered():
                 self._take_sockets(service, message, descriptors)
             case Routes() | RoutesFrozen() | RouteIndex():
                 self._change_routes(service, message, descriptors)
@@ -120,7 +121,7 @@ class EdgeWorker(Handler):
             case Settled():
                 service.lanes.close_idle()
             case SessionAdmitted() | SessionServices() | SessionGoingAway() | SessionEnded():
-                _change_sessions(service, message)
+                service.sessions.change(message)
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
 
@@ -160,7 +161,7 @@ class EdgeWorker(Handler):
     def _take_sockets(
         self,
         service: ClientService,
-        message: Listen | Accepted | ClientMoved,
+        message: Listen | Accepted | ClientMoved | CarrierOffered,
         descriptors: tuple[int, ...],
     ) -> None:
         for descriptor in descriptors:
@@ -176,13 +177,19 @@ class EdgeWorker(Handler):
         self._acceptors.listen(Listener(descriptor), accept, self._hop, message.port)
 
     def _take_client(
-        self, service: ClientService, message: Accepted | ClientMoved, sock: socket.socket
+        self,
+        service: ClientService,
+        message: Accepted | ClientMoved | CarrierOffered,
+        sock: socket.socket,
     ) -> None:
         self._taken += 1
-        if isinstance(message, ClientMoved):
-            service.take(sock, message)
-        else:
-            _take_accepted(service, sock, message.port)
+        match message:
+            case ClientMoved():
+                service.take(sock, message)
+            case CarrierOffered():
+                service.carry(sock, message)
+            case Accepted():
+                _take_accepted(service, sock, message.port)
         self._reported_drain = (
             None  # where control waits for the end of a drain, it is to hear of it
         )
@@ -266,26 +273,6 @@ class _Ticks(Handler):
     @override
     def expire(self) -> None:
         self._worker.on_tick()
-
-
-def _change_sessions(
-    service: ClientService,
-    message: SessionAdmitted | SessionServices | SessionGoingAway | SessionEnded,
-) -> None:
-    sessions = service.sessions
-    match message:
-        case SessionAdmitted():
-            sessions.add(message)
-        case SessionServices():
-            change = sessions.remove_services if message.ended else sessions.add_services
-            change(message.session_id, message.services)
-        case SessionGoingAway():
-            sessions.go_away(message.session_id)
-        case SessionEnded():
-            cut = None if message.cut is None else Code(message.cut)
-            sessions.end(message.session_id, cut=cut)
-        case _:
-            assert_never(message)
 
 
 def _take_accepted(service: ClientService, sock: socket.socket, port: int | None) -> None:

@@ -18,9 +18,9 @@ from towonel.edge.worker.access_log import AccessLog
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
-from towonel.edge.worker.messages import ClientMoved, Crashed, Start
+from towonel.edge.worker.messages import CarrierOffered, ClientMoved, Crashed, Start
 from towonel.edge.worker.opener import Opener
-from towonel.edge.worker.port_clients import make_client
+from towonel.edge.worker.port_clients import CarrierClient, make_client
 from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.routing import find_route
@@ -134,11 +134,19 @@ class ClientService:
         From the `port` of a TCP service come its clients.
         """
         client = make_client(sock, peer, self, local, lanes_only=lanes_only, port=port)
+        if self.access_log is not None:
+            client.record = self.access_log.begin()
+        self._begin(client)
+
+    def carry(self, sock: SocketType, offered: CarrierOffered) -> None:
+        """Have a lane of a session for a connection of the flow worker."""
+        peer: SocketName = sock.getsockname()
+        self._begin(CarrierClient(sock, peer, self, offered.port, offered.session_id))
+
+    def _begin(self, client: Client) -> None:
         self.loop.add(client.descriptor, client)
         self.arriving.add(client)
         self.counters.active += 1
-        if self.access_log is not None:
-            client.record = self.access_log.begin()
         try:
             client.begin(self.admission.admit())
         except TowonelError as error:

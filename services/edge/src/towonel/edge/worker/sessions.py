@@ -1,12 +1,19 @@
 """Sessions of agents as a worker knows them, indexed by tenant and service."""
 
 from collections.abc import Collection, Iterable
-from typing import Protocol, override
+from typing import Protocol, assert_never, override
 
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.balance import Balancer
 from towonel.edge.worker.counters import WorkerCounters
-from towonel.edge.worker.messages import LanesWanted, Message, SessionAdmitted
+from towonel.edge.worker.messages import (
+    LanesWanted,
+    Message,
+    SessionAdmitted,
+    SessionEnded,
+    SessionGoingAway,
+    SessionServices,
+)
 from towonel.relay.core.lane_counts import NO_SLOT, LaneCounts
 from towonel.relay.edge_lanes import EdgeLanes, EdgeLanesOwner, LaneSession
 from towonel.relay.loop import TurnGroup
@@ -126,6 +133,24 @@ class WorkerSessions:
         self._sessions: dict[bytes, WorkerSession] = {}  # and pools, by their own ids
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, WorkerSession]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, WorkerSession]] = {}
+
+    def change(
+        self,
+        message: SessionAdmitted | SessionServices | SessionGoingAway | SessionEnded,
+    ) -> None:
+        """Act on what control says of a session."""
+        match message:
+            case SessionAdmitted():
+                self.add(message)
+            case SessionServices(session_id, services, ended):
+                change = self.remove_services if ended else self.add_services
+                change(session_id, services)
+            case SessionGoingAway(session_id):
+                self.go_away(session_id)
+            case SessionEnded(session_id, cut):
+                self.end(session_id, cut=None if cut is None else Code(cut))
+            case _:
+                assert_never(message)
 
     def add(self, admitted: SessionAdmitted) -> None:
         """Use a session, and admit lanes of it where it has a secret."""

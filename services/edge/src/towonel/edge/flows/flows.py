@@ -1,0 +1,297 @@
+"""Flows of an edge: datagrams of clients go to agents in sealed packets, and answers come back.
+
+client ──▶ port's socket ──▶ flow ──▶ session ──▶ sealed packet ──▶ agent
+"""
+
+import random
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final, NamedTuple
+
+from towonel.edge.core.admission import KeyedLimit
+from towonel.edge.core.balance import Balancer
+from towonel.edge.flows.client_flow import ClientFlow, FlowKey
+from towonel.edge.flows.counters import FlowCounters
+from towonel.edge.flows.messages import Counters, Refused, Start
+from towonel.edge.flows.sessions import AgentSession, AgentSessions
+from towonel.relay.core.datagram_path import PathState
+from towonel.relay.core.flow_table import FlowTable
+from towonel.relay.flows.carrier import IDLE_S, UNNEEDED_S, Carrier, connect_pair
+from towonel.relay.flows.sockets import DatagramSocket, Endpoint, local_host
+from towonel.relay.loop import Loop
+from towonel.runtime.addresses import source_of, unmap
+from towonel.wire import preamble
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKey
+from towonel.wire.preamble import Preamble
+from towonel.wire.proxy import Address
+from towonel.wire.udp import datagrams
+from towonel.wire.udp.datagrams import Record, RecordKind
+
+CARRIER_PAUSE_S: Final = 1.0  # between two carriers of a session
+
+
+class PortRoute(NamedTuple):
+    """Route of a port."""
+
+    service: ServiceKey
+    tenant_id: TenantId
+
+
+class Flows:
+    """Flows of all clients.
+
+    Args:
+        start: the limits.
+        loop: of the worker.
+        sealed: socket for packets of agents.
+        offer: gives control the other end of a session's carrier, and the port of a service.
+        report_crash: is told of an exception that is a bug.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        loop: Loop,
+        sealed: DatagramSocket,
+        offer: Callable[[AgentSession, int, socket.socket], None],
+        report_crash: Callable[[Exception], None],
+    ) -> None:
+        self._loop = loop
+        self._offer = offer
+        self._report_crash = report_crash
+        self.counters = FlowCounters()
+        self._balancer = Balancer()
+        self.sessions = AgentSessions(
+            self._balancer, sealed.send, self.counters.loss, is_v6=sealed.is_v6
+        )
+        self._table = FlowTable[FlowKey, ClientFlow](start.flows)
+        self._sources = KeyedLimit[str](start.per_source)
+        self._tenants = KeyedLimit[TenantId](start.per_tenant)
+        self._routes: dict[int, PortRoute] = {}
+
+    # What control says.
+
+    def set_route(self, port: int, route: PortRoute) -> None:
+        """Take flows of a port's clients to another service; those to the one before end."""
+        if self._routes.get(port) != route:
+            self.end_route(port)
+            self._routes[port] = route
+
+    def end_route(self, port: int) -> None:
+        """End the flows of a port."""
+        self._routes.pop(port, None)
+        for flow in self._table:
+            if flow.key.port == port:
+                self._end(flow, Code.NO_ROUTE)
+
+    def end_session(self, session_id: bytes) -> None:
+        """End a session's flows: its clients get others with what they send next."""
+        session = self.sessions.end(session_id)
+        for flow in () if session is None else tuple(session.flows.values()):
+            self._forget(flow, Code.SESSION_LOST)
+        if session is not None and session.link.carrier is not None:
+            session.link.carrier.close()
+
+    def tick(self) -> None:
+        """End flows that are idle, and let sessions ask what they have to; it is called each second."""
+        now = self._loop.wheel.now
+        for flow in self._table.find_idle(now):
+            self._end(flow, Code.NORMAL)
+        for session in self.sessions:
+            session.link.tick(now)
+            carrier = session.link.carrier
+            idle_s = UNNEEDED_S if session.link.is_up else IDLE_S
+            if carrier is not None and carrier.is_idle(now, idle_s):
+                carrier.close()
+
+    def take_counters(self) -> tuple[Counters, list[Refused]]:
+        """Return what was counted since the last call, and what the log is to say of it."""
+        paths = dict.fromkeys((state.value for state in PathState), 0)
+        for session in self.sessions:
+            paths[session.link.path.state.value] += 1
+        return self.counters.take(len(self._table), paths)
+
+    # What clients send.
+
+    def take_datagram(self, sock: DatagramSocket, port: int, data: bytes, client: Endpoint) -> None:
+        """Pass on a datagram of a client; the first one opens its flow."""
+        now = self._loop.wheel.now
+        key = FlowKey(port, client)
+        flow = self._table.find(key)
+        if flow is None:
+            try:
+                flow = self._open(key, sock, now)
+            except TowonelError as error:
+                self._refuse(key, error)
+                return
+        self._table.use(key, flow, now)
+        self.counters.take_in(flow.tenant_id, len(data))
+        if flow.session.link.needs_carrier:
+            self._open_carrier(flow.session, port, now)
+        if flow.is_open:
+            flow.session.link.send(flow.number, RecordKind.DATA, data, now)
+        else:
+            flow.session.link.send(flow.number, RecordKind.OPENING, flow.preamble + data, now)
+
+    def _open(self, key: FlowKey, sock: DatagramSocket, now: float) -> ClientFlow:
+        """Return a new flow.
+
+        Raises:
+            TowonelError: the client gets none.
+        """
+        route = self._routes.get(key.port)
+        if route is None:
+            raise Unavailable(Code.NO_ROUTE, f"udp:{key.port}")
+        session = self._choose(route, now)
+        address = unmap(ip_address(key.client.address[0]))
+        source = source_of(address)
+        self._acquire(source, route.tenant_id)
+        opened = Preamble(
+            Address(address, key.client.address[1]),
+            Address(unmap(ip_address(_local_of(sock, key.client))), key.port),
+            route.service,
+        )
+        flow = ClientFlow(
+            key, sock, session, route.service, route.tenant_id, source, preamble.encode(opened)
+        )
+        self.counters.open(route.tenant_id)
+        evicted = self._table.add(key, flow)
+        if evicted is not None:
+            self._tell_end(evicted, Code.LIMIT_EXCEEDED)
+            self._release(evicted, Code.LIMIT_EXCEEDED)
+        return flow
+
+    def _open_carrier(self, session: AgentSession, port: int, now: float) -> None:
+        """Have a lane carry a session's packets, since UDP does not pass; at most once in a second."""
+        if now - session.carried_at < CARRIER_PAUSE_S:
+            return
+        session.carried_at = now
+        try:
+            own, other = connect_pair()
+        except OSError:
+            self.counters.loss.count("no_carrier")
+            return
+
+        def take(carrier: Carrier, packet: bytes) -> None:
+            self._take_packet(session, packet, carrier)
+
+        session.link.carrier = Carrier(
+            self._loop, own, take, session.link.forget_carrier, self._report_crash
+        )
+        self._offer(session, port, other)
+
+    def _choose(self, route: PortRoute, now: float) -> AgentSession:
+        sessions = self.sessions.find(route.tenant_id, route.service)
+        ordered = self._balancer.order(route.service, sessions, now=now, draw=random.randrange)
+        if not ordered:
+            raise Unavailable(Code.NO_AGENT, str(route.service))
+        return ordered[0]
+
+    def _acquire(self, source: str, tenant_id: TenantId) -> None:
+        if not self._sources.acquire(source):
+            raise Denied(Code.LIMIT_EXCEEDED, f"source {source}: {self._sources.limit} flows")
+        if not self._tenants.acquire(tenant_id):
+            self._sources.release(source)
+            limit = f"tenant {tenant_id.hex()}: {self._tenants.limit} flows"
+            raise Denied(Code.LIMIT_EXCEEDED, limit)
+
+    def _refuse(self, key: FlowKey, error: TowonelError) -> None:
+        host, port, *_ = key.client.address
+        route = self._routes.get(key.port)
+        peer = str(unmap(ip_address(host))), port
+        if route is None:
+            self.counters.refuse(error.code, error.detail, peer)
+        else:
+            service = str(route.service)
+            self.counters.refuse(error.code, error.detail, peer, route.tenant_id, service)
+
+    # What agents send.
+
+    def take_packet(self, packet: bytes, agent: Endpoint) -> None:
+        """Pass on what an agent sends."""
+        head = datagrams.decode_head(packet)
+        session = None if head is None else self.sessions.find_by_index(head[0])
+        if session is None:
+            self.counters.loss.count("unknown_secret")
+            return
+        self._take_packet(session, packet, agent)
+
+    def _take_packet(
+        self, session: AgentSession, packet: bytes, source: Endpoint | Carrier
+    ) -> None:
+        now = self._loop.wheel.now
+        record = session.link.receive(packet, source, now)
+        if record is not None:
+            self._take_record(session, record, now)
+
+    def _take_record(self, session: AgentSession, record: Record, now: float) -> None:
+        """Act on a record of an agent."""
+        flow = session.flows.get(record.flow)
+        if flow is None:
+            if record.kind in {RecordKind.DATA, RecordKind.OPENED}:
+                ended = datagrams.encode_ended(Code.NORMAL)
+                session.link.send(record.flow, RecordKind.ENDED, ended, now)
+            return
+        if record.kind == RecordKind.DATA:
+            self._answer(flow, record.body, now)
+            return
+        try:
+            self._change(flow, record)
+        except ProtocolError:
+            self.counters.loss.count("malformed")
+
+    def _answer(self, flow: ClientFlow, data: bytes, now: float) -> None:
+        self._table.use(flow.key, flow, now)
+        self.counters.take_out(flow.tenant_id, len(data))
+        try:
+            flow.sock.send(data, flow.key.client)
+        except BlockingIOError:
+            self.counters.loss.count("send_buffer_full")
+        except OSError:  # an ICMP error of an earlier datagram, or no way there
+            self.counters.loss.count("send_failed")
+
+    def _change(self, flow: ClientFlow, record: Record) -> None:
+        match record.kind:
+            case RecordKind.OPENED:
+                flow.is_open = True
+                flow.idle_s = datagrams.decode_opened(record.body)
+                self._balancer.record_success(flow.service, flow.session.session_id)
+            case RecordKind.UNKNOWN:
+                flow.is_open = False
+            case RecordKind.ENDED:
+                self._take_end(flow, datagrams.decode_ended(record.body))
+            case _:  # of a newer version
+                self.counters.loss.count("unknown_kind")
+
+    def _take_end(self, flow: ClientFlow, code: Code) -> None:
+        if code is not Code.NORMAL:
+            session_id = flow.session.session_id
+            self._balancer.record_failure(flow.service, session_id, self._loop.wheel.now)
+        self._forget(flow, code)
+
+    # How flows end.
+
+    def _end(self, flow: ClientFlow, code: Code) -> None:
+        self._tell_end(flow, code)
+        self._forget(flow, code)
+
+    def _tell_end(self, flow: ClientFlow, code: Code) -> None:
+        ended = datagrams.encode_ended(code)
+        flow.session.link.send(flow.number, RecordKind.ENDED, ended, self._loop.wheel.now)
+
+    def _forget(self, flow: ClientFlow, code: Code) -> None:
+        self._table.remove(flow.key)
+        self._release(flow, code)
+
+    def _release(self, flow: ClientFlow, code: Code) -> None:
+        flow.session.flows.pop(flow.number, None)
+        self._sources.release(flow.source)
+        self._tenants.release(flow.tenant_id)
+        self.counters.end(flow.tenant_id, code)
+
+
+def _local_of(sock: DatagramSocket, client: Endpoint) -> str:
+    return local_host(client.local) if client.local else sock.host

@@ -1,0 +1,193 @@
+"""Messages of control and the flow worker, over `towonel.relay.channel`.
+
+    control ──▶ worker    start · sealed_socket · port_opened · port_closed · route · route_ended · session · session_services
+                          session_secret · session_going_away · session_ended
+    worker ──▶ control    ready · carrier · counters · refused · crashed
+
+After `start` comes all that there is, then what changes. What is named and not known has ended a moment ago.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from towonel.relay.message_codec import MessageCodec
+
+type Count = tuple[int, int]  # a code, and how often
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """First message.
+
+    Args:
+        flows: at once.
+        per_source: flows of one source.
+        per_tenant: flows of one tenant.
+        report_s: between messages with counters.
+    """
+
+    flows: int
+    per_source: int
+    per_tenant: int
+    report_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSocket:
+    """Descriptor of the socket for sealed packets of agents."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortOpened:
+    """Descriptor of the socket of a port, on which clients of its route send."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortClosed:
+    """Port without a socket from now on."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Route of a port, new or changed."""
+
+    port: int
+    name: str
+    tenant_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEnded:
+    """Port without a route from now on, or whose tenant is blocked."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAdmitted:
+    """Session of an agent."""
+
+    session_id: bytes
+    tenant_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionServices:
+    """UDP services that are reached on a session, or have ended there."""
+
+    session_id: bytes
+    names: tuple[str, ...]
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSecret:
+    """Secret of a session's sealed packets, which its agent gets as well."""
+
+    session_id: bytes
+    index: int
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGoingAway:
+    """Session that takes no new flows."""
+
+    session_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Session that is over, with its flows."""
+
+    session_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Answer to `Start`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierOffered:
+    """Descriptor of a connection that is to reach a session's agent by a lane, as a client of this port's service."""
+
+    session_id: bytes
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Counters since the message before, and what there is now.
+
+    Args:
+        active: flows now.
+        opened: flows that began.
+        ended, refused: flows, by code.
+        dropped: datagrams and packets, by reason.
+        datagrams_in, datagrams_out, bytes_in, bytes_out: from clients, and to them.
+        paths: sessions by the state of their path.
+        tenants: id, flows that began, flows that ended, bytes in, bytes out.
+    """
+
+    active: int = 0
+    opened: int = 0
+    ended: tuple[Count, ...] = ()
+    refused: tuple[Count, ...] = ()
+    dropped: tuple[tuple[str, int], ...] = ()
+    datagrams_in: int = 0
+    datagrams_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    paths: tuple[tuple[str, int], ...] = ()
+    tenants: tuple[tuple[bytes, int, int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Clients that got no flow, for the log: the last of `count` with this code."""
+
+    code: int
+    detail: str
+    count: int
+    peer: tuple[str, int]
+    tenant_id: bytes | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """Exception that is a bug, and has ended one flow; for the log."""
+
+    traceback: str
+
+
+# fmt: off
+type Message = (
+    Start | SealedSocket | PortOpened | PortClosed | Route | RouteEnded | SessionAdmitted | SessionServices
+    | SessionSecret | SessionGoingAway | SessionEnded | Ready | CarrierOffered | Counters | Refused | Crashed
+)
+# fmt: on
+_TYPES: Final[dict[str, type[Message]]] = {
+    "start": Start,
+    "sealed_socket": SealedSocket,
+    "port_opened": PortOpened,
+    "port_closed": PortClosed,
+    "route": Route,
+    "route_ended": RouteEnded,
+    "session": SessionAdmitted,
+    "session_services": SessionServices,
+    "session_secret": SessionSecret,
+    "session_going_away": SessionGoingAway,
+    "session_ended": SessionEnded,
+    "ready": Ready,
+    "carrier": CarrierOffered,
+    "counters": Counters,
+    "refused": Refused,
+    "crashed": Crashed,
+}
+CODEC: Final = MessageCodec[Message](_TYPES)

@@ -1,0 +1,144 @@
+"""Sessions of agents as the flow worker knows them, by tenant and service, and by the index of their secrets."""
+
+import math
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from towonel.edge.core.balance import Balancer
+from towonel.identity.datagrams import DatagramEnd
+from towonel.relay.flows.session import DatagramLoss, FlowSession, Transmit
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKey, ServiceKind
+
+if TYPE_CHECKING:
+    from towonel.edge.flows.client_flow import ClientFlow
+
+MAX_FLOW_ID: Final = 0xFFFFFFFF
+
+
+class AgentSession:
+    """Session of one agent; a candidate of the load balancer.
+
+    Args:
+        session_id, tenant_id: of the session.
+        link: seals and opens its packets.
+
+    Attributes:
+        flows: by number.
+        services: that are reached on it.
+        carried_at: when it got a carrier last.
+    """
+
+    def __init__(self, session_id: bytes, tenant_id: TenantId, link: FlowSession) -> None:
+        self.session_id = session_id
+        self.tenant_id = tenant_id
+        self.link = link
+        self.going_away = False
+        self.flows: dict[int, ClientFlow] = {}
+        self.services: set[ServiceKey] = set()
+        self.carried_at = -math.inf
+        self._last_flow = 0
+
+    @property
+    def active(self) -> int:
+        """Flows on it now."""
+        return len(self.flows)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no packet passes, as far as is known."""
+        return not self.link.is_up and self.link.carrier is None
+
+    def add(self, flow: "ClientFlow") -> int:
+        """Add a flow, and return its number."""
+        number = self._last_flow % MAX_FLOW_ID + 1
+        while number in self.flows:
+            number = number % MAX_FLOW_ID + 1
+        self._last_flow = number
+        self.flows[number] = flow
+        return number
+
+
+class AgentSessions:
+    """Sessions that the flow worker may use.
+
+    Args:
+        balancer: forgets sessions that have ended.
+        transmit: sends a packet to an agent.
+        loss: counts packets that are dropped.
+        is_v6: whether agents' packets come over IPv6.
+    """
+
+    def __init__(
+        self, balancer: Balancer, transmit: Transmit, loss: DatagramLoss, *, is_v6: bool
+    ) -> None:
+        self._balancer = balancer
+        self._transmit = transmit
+        self._loss = loss
+        self._is_v6 = is_v6
+        self._sessions: dict[bytes, AgentSession] = {}
+        self._by_index: dict[int, AgentSession] = {}
+        self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, AgentSession]] = {}
+
+    def __iter__(self) -> Iterator[AgentSession]:
+        return iter(self._sessions.values())
+
+    def add(self, session_id: bytes, tenant_id: TenantId, now: float) -> None:
+        """Add a session, without a secret yet."""
+        link = FlowSession(DatagramEnd.EDGE, now, self._transmit, self._loss, is_v6=self._is_v6)
+        self._sessions[session_id] = AgentSession(session_id, tenant_id, link)
+
+    def add_secret(self, session_id: bytes, index: int, secret: bytes, now: float) -> None:
+        """Take packets of a session under a secret, too."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            self._by_index[index] = session
+            over = session.link.add_secret(index, secret, now)
+            if over is not None:
+                self._by_index.pop(over, None)
+
+    def change_services(self, session_id: bytes, names: Iterable[str], *, ended: bool) -> None:
+        """Reach more services on a session, or fewer; flows that there are go on."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return
+        for name in names:
+            service = ServiceKey(ServiceKind.UDP, name)
+            if ended:
+                session.services.discard(service)
+                self._remove(session, service)
+            else:
+                session.services.add(service)
+                self._serving.setdefault((session.tenant_id, service), {})[session_id] = session
+
+    def go_away(self, session_id: bytes) -> None:
+        """Use a session for no new flows."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.going_away = True
+
+    def end(self, session_id: bytes) -> AgentSession | None:
+        """Forget a session, and return it if it was there."""
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            for service in session.services:
+                self._remove(session, service)
+            for index in session.link.indexes:
+                self._by_index.pop(index, None)
+            self._balancer.forget(session_id)
+        return session
+
+    def find(self, tenant_id: TenantId, service: ServiceKey) -> Collection[AgentSession]:
+        """Return the sessions on which a tenant's service can be reached."""
+        return self._serving.get((tenant_id, service), {}).values()
+
+    def find_by_index(self, index: int) -> AgentSession | None:
+        """Return the session of a packet's index."""
+        return self._by_index.get(index)
+
+    def _remove(self, session: AgentSession, service: ServiceKey) -> None:
+        key = session.tenant_id, service
+        serving = self._serving.get(key, {})
+        serving.pop(session.session_id, None)
+        if not serving:
+            self._serving.pop(key, None)
