@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 
+from support.flow_planes import make_flow_plane
 from support.fork_server import start_worker
 from support.tunnel import SERVICE, grant_of, new_key
 
@@ -41,8 +42,10 @@ async def linking(
         parts = services, start, resolver, counts, health, origin_log, clients
         lanes = Lanes(*parts, start_process=start_worker("agent"), kinds=kinds)
         tasks = await exits.enter_async_context(asyncio.TaskGroup())
+        flows = make_flow_plane(services, resolver, metrics, health, lanes)
         links = Links(
-            *(tasks, key, (SERVICE,), origins, lanes, resolver), *(metrics, health, timing, "agent")
+            *(tasks, key, (SERVICE,), origins, lanes, flows, resolver),
+            *(metrics, health, timing, "agent"),
         )
         links.renew(grant_of(key))
         yield links

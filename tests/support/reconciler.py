@@ -8,6 +8,7 @@ from functools import partial
 from typing import override
 
 import httpx
+from support.flow_planes import make_flow_plane
 from support.fork_server import start_worker
 from support.hub import TestHub, new_key
 
@@ -79,9 +80,9 @@ async def agent(
     hub.clock.now_ms += 1  # another agent's request at the same time would be a replay
     with make_lanes(services, resolver, metrics, health) as lanes:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-            parts = key, (), origins, lanes, resolver, metrics, health
-            links = Links(tasks, *parts, LinkTiming(), "agent")
-            served, serve = _record(partial(serve_services, origins, lanes, links))
+            planes = origins, lanes, make_flow_plane(services, resolver, metrics, health, lanes)
+            links = Links(tasks, key, (), *planes, resolver, metrics, health, LinkTiming(), "agent")
+            served, serve = _record(partial(serve_services, *planes, links))
             client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
             whose = client, tenant, key.public, "default", services
             publisher = Publisher(*whose, serve, health, metrics)

@@ -10,8 +10,14 @@ from typing import Final
 import structlog
 
 from towonel.agent.configuration.settings_watch import ReadSettings, watch_settings
-from towonel.agent.core.services import Service, select_streams, tabulate_origins
+from towonel.agent.core.services import (
+    Service,
+    select_flows,
+    select_streams,
+    tabulate_origins,
+)
 from towonel.agent.data_plane.client_memory import ClientMemory
+from towonel.agent.data_plane.flow_plane import FlowPlane
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.links import Links
@@ -85,6 +91,7 @@ class Agent:
             kinds=_KINDS[settings.lanes],
             start_process=start_worker or self.modules.exec_worker("towonel.agent.worker"),
         )
+        self.flows = self._make_flows(origin_log)
         self.origins = Origins(
             tabulate_origins(settings.all_services),
             OriginDialer(self.resolver, settings.origin_timeout_secs),
@@ -93,6 +100,17 @@ class Agent:
             max_streams=settings.max_streams,
             counts=clients.counts,
             timing=timing.origins,
+        )
+
+    def _make_flows(self, origin_log: OriginLog) -> FlowPlane:
+        return FlowPlane(
+            select_flows(self.settings.all_services),
+            self.resolver,
+            self.metrics,
+            self.health,
+            origin_log,
+            self.modules.exec_worker("towonel.agent.flows"),
+            self.lanes.origins,
         )
 
 
@@ -195,14 +213,16 @@ async def _relay(agent: Agent) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(agent.origins.watch.run())
         tasks.create_task(agent.lanes.run())
+        tasks.create_task(agent.flows.run())
 
 
 def serve_services(
-    origins: Origins, lanes: Lanes, links: Links, services: Sequence[Service]
+    origins: Origins, lanes: Lanes, flows: FlowPlane, links: Links, services: Sequence[Service]
 ) -> None:
     """Serve clients of these services, and of no others."""
     origins.change(tabulate_origins(services))
     lanes.origins.change(select_streams(services))
+    flows.change(select_flows(services))
     links.change_services(tuple(service.key for service in services))
 
 
@@ -219,6 +239,7 @@ def _make_links(agent: Agent, tasks: asyncio.TaskGroup, timing: Timing) -> Links
         tuple(service.key for service in settings.all_services),
         agent.origins,
         agent.lanes,
+        agent.flows,
         agent.resolver,
         agent.metrics,
         agent.health,
@@ -235,7 +256,7 @@ def _make_publisher(agent: Agent, hub: HubClient, links: Links) -> Publisher:
         identity.agent.public,
         identity.group,
         agent.settings.all_services,
-        partial(serve_services, agent.origins, agent.lanes, links),
+        partial(serve_services, agent.origins, agent.lanes, agent.flows, links),
         agent.health,
         agent.metrics,
     )

@@ -54,3 +54,9 @@ async def wait_going_away(link: Link) -> bool:
         going.cancel()
         ended.cancel()
     return is_going
+
+
+async def ends_in(task: asyncio.Task[None], seconds: float) -> bool:
+    """Return whether a task ends in so many seconds."""
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    return bool(done)

@@ -9,9 +9,10 @@ import structlog
 
 from towonel.agent.core.edges import Edge, plan_links
 from towonel.agent.core.refusals import describe_link_error, explain_no_link, is_silence
+from towonel.agent.data_plane.flow_plane import FlowPlane
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
-from towonel.agent.leaving_links import LeavingLinks, report_failure, wait_going_away
+from towonel.agent.leaving_links import LeavingLinks, ends_in, report_failure, wait_going_away
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.tcp_links import dial_edge_by_tcp
@@ -20,7 +21,7 @@ from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
-from towonel.tunnel.core.events import ServicesRequested
+from towonel.tunnel.core.events import RenewRequested, ServicesRequested
 from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
@@ -46,6 +47,7 @@ class Links:
         services: tuple[ServiceKey, ...],
         origins: Origins,
         lanes: Lanes,
+        flows: FlowPlane,
         resolver: Resolver,
         metrics: Metrics,
         health: Health,
@@ -57,6 +59,7 @@ class Links:
         self._services = services
         self._origins = origins
         self._lanes = lanes
+        self._flows = flows
         self._resolver = resolver
         self._metrics = metrics
         self._health = health
@@ -78,7 +81,7 @@ class Links:
         if grant != self._grant:
             self._grant = grant
             for link in self._links:
-                link.renew(grant)
+                link.channel.request(RenewRequested(grant))
 
     def change_services(self, services: tuple[ServiceKey, ...]) -> None:
         """Tell edges what this agent serves from now on, on the links there are and on new ones."""
@@ -107,6 +110,7 @@ class Links:
         self._draining = True
         for link in self._links:
             link.go_away()
+        self._flows.drain()
         await self._lanes.drain()
         await self._origins.in_flight.wait_idle()
 
@@ -176,7 +180,7 @@ class Links:
         async with contextlib.AsyncExitStack() as found:
             async with exits, asyncio.TaskGroup() as tasks:
                 holding = tasks.create_task(self._hold_open(edge, link, exits, leaving))
-                while not await _ends_within(holding, pauses.next_delay(self._rng)):
+                while not await ends_in(holding, pauses.next_delay(self._rng)):
                     if not self._needs_other(link):
                         pauses.record_success(timing.healthy_s)
                     elif newer := await self._dial_again(edge, found, silence):
@@ -252,7 +256,7 @@ class Links:
             self._failures.pop(edge.edge_id, None)
             self._update_health()
             try:
-                with self._lanes.hold(link, edge.server_name):
+                with self._lanes.hold(link, edge.server_name), self._flows.hold(link):
                     yield link
             finally:
                 self._links.discard(link)
@@ -285,15 +289,9 @@ class Links:
         reason = explain_no_link(len(self._edges), list(self._failures.values()))
         self._health.set("edges", ok=serving > 0, reason=reason)
         silent = [detail for link, detail in self._silent.items() if link.is_serving]
-        details = "; ".join(sorted(set(silent)))
-        slow = f"{len(silent)} of {len(self._edges)} links go over TCP ({details})"
+        slow = f"{len(silent)} of {len(self._edges)} links go over TCP ({'; '.join(sorted(set(silent)))})"
         self._health.set_degraded("udp", reason=slow if silent else None)
 
 
 def _facts(edge: Edge) -> dict[str, str]:
     return {"edge_id": edge.edge_id.hex(), "address": edge.advertised}
-
-
-async def _ends_within(task: asyncio.Task[None], seconds: float) -> bool:
-    done, _ = await asyncio.wait([task], timeout=seconds)
-    return bool(done)

@@ -47,6 +47,7 @@ class Metrics:
         )
         self.carried = counter("towonel_agent_bytes", "Bytes carried.", ["direction"])
         self._add_lanes(registry)
+        self._add_flows(registry)
         self.info = gauge("towonel_agent_info", "Always 1.", ["version", "engine"])
 
     def _add_lanes(self, registry: CollectorRegistry) -> None:
@@ -86,4 +87,25 @@ class Metrics:
         self.workers_unstable = gauge(
             "towonel_agent_workers_unstable",
             "Workers that have ended three times within five minutes.",
+        )
+
+    def _add_flows(self, registry: CollectorRegistry) -> None:
+        gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
+        self.flows_active = gauge("towonel_agent_active_flows", "Flows of UDP clients now.")
+        self.flows = counter("towonel_agent_flows", "Flows of UDP clients opened.")
+        self.flows_ended = counter(
+            "towonel_agent_flows_ended", "Flows of UDP clients ended, by code.", ["reason"]
+        )
+        self.datagrams = counter(
+            "towonel_agent_datagrams", "Datagrams of UDP services.", ["direction"]
+        )
+        self.datagrams_dropped = counter(
+            "towonel_agent_datagrams_dropped",
+            "Datagrams and sealed packets dropped, by reason.",
+            ["reason"],
+        )
+        self.datagram_paths = gauge(
+            "towonel_agent_datagram_paths",
+            "Edges by whether sealed packets of UDP services pass: up, down or unknown.",
+            ["state"],
         )

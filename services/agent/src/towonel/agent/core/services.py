@@ -89,6 +89,11 @@ def select_streams(services: Iterable[Service]) -> tuple[Service, ...]:
     return tuple(service for service in services if service.key.kind is not ServiceKind.UDP)
 
 
+def select_flows(services: Iterable[Service]) -> tuple[Service, ...]:
+    """Return the services of udp."""
+    return tuple(service for service in services if service.key.kind is ServiceKind.UDP)
+
+
 def tabulate_origins(services: Iterable[Service]) -> OriginTable[Origin]:
     """Return the table of the origins of services whose clients connect."""
     return OriginTable({service.key: service.origin for service in select_streams(services)})

@@ -8,7 +8,6 @@ from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.origin_log import OriginLog
 from towonel.agent.worker.messages import (
     ORIGINS_PER_MESSAGE,
-    Down,
     HeadersUnread,
     OriginFacts,
     Origins,
@@ -43,9 +42,10 @@ class OriginFeed:
         services: Collection[Service],
         resolver: Resolver,
         origin_log: OriginLog,
-        tell: Callable[[Down], None],
+        tell: Callable[[Origins | Resolved], None],
     ) -> None:
-        self._origins = {service.key: service.origin for service in services}
+        self._origins = _by_key(services)
+        self._added: Mapping[ServiceKey, Origin] = {}
         self._resolver = resolver
         self._log = origin_log
         self._tell = tell
@@ -56,12 +56,21 @@ class OriginFeed:
         return _describe(self._origins.items())
 
     def change(self, services: Collection[Service]) -> None:
-        """Have the origins of these services, and no others; workers are told what has changed."""
-        before, self._origins = self._origins, {each.key: each.origin for each in services}
-        ended = tuple(name_service(key) for key in before if key not in self._origins)
+        """Have the origins of these services, and those that were added; workers are told what has changed."""
+        self._replace({**_by_key(services), **self._added})
+
+    def add(self, services: Collection[Service]) -> None:
+        """Have the origins of these services as well, in place of those that were added before."""
+        own = {key: each for key, each in self._origins.items() if key not in self._added}
+        self._added = _by_key(services)
+        self._replace({**own, **self._added})
+
+    def _replace(self, origins: Mapping[ServiceKey, Origin]) -> None:
+        before, self._origins = self._origins, origins
+        ended = tuple(name_service(key) for key in before if key not in origins)
         for names in batched(ended, ORIGINS_PER_MESSAGE, strict=False):
             self._tell(Origins(ended=names))
-        changed = [item for item in self._origins.items() if before.get(item[0]) != item[1]]
+        changed = [item for item in origins.items() if before.get(item[0]) != item[1]]
         for message in _describe(changed):
             self._tell(message)
 
@@ -100,6 +109,10 @@ class OriginFeed:
                 return
 
 
+def _by_key(services: Iterable[Service]) -> Mapping[ServiceKey, Origin]:
+    return {service.key: service.origin for service in services}
+
+
 def _describe(origins: Iterable[tuple[ServiceKey, Origin]]) -> Iterator[Origins]:
     for some in batched(origins, ORIGINS_PER_MESSAGE, strict=False):
         yield Origins(tuple(map(_facts_of, some)))
@@ -109,4 +122,5 @@ def _facts_of(item: tuple[ServiceKey, Origin]) -> OriginFacts:
     key, origin = item
     proxied = origin.proxy_protocol is ProxyProtocol.V2
     addresses = parse_address(origin.host, origin.port) or None
-    return name_service(key), proxied, addresses, origin.idle_timeout_s
+    idle_s, unanswered = origin.idle_timeout_s, origin.max_unanswered_bytes
+    return name_service(key), proxied, addresses, idle_s, unanswered

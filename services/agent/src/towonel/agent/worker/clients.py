@@ -85,7 +85,7 @@ class Clients(Owner):
 
     def set_origins(self, facts: tuple[OriginFacts, ...]) -> None:
         """Take origins that are new, or changed; who waits for the address of the one before is refused."""
-        for name, proxied, addresses, idle_s in facts:
+        for name, proxied, addresses, idle_s, _ in facts:
             key = to_key(name)
             self._refuse_waiting(key)
             self._origins[key] = WorkerOrigin(key, proxied, OriginAddresses(addresses), idle_s)

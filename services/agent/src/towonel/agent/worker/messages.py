@@ -22,7 +22,7 @@ from towonel.wire.names import ServiceKey, ServiceKind
 
 type ServiceName = tuple[str, str]  # its kind, and its name
 type Addresses = tuple[SocketAddress, ...]
-type OriginFacts = tuple[ServiceName, bool, Addresses | None, float]
+type OriginFacts = tuple[ServiceName, bool, Addresses | None, float, int]
 
 ORIGINS_PER_MESSAGE: Final = 100  # of about 400 bytes each, below the 64 KiB of a message
 
@@ -53,8 +53,8 @@ class Start:
 class Origins:
     """Origins that are new, or changed, and services that have none any more.
 
-    Of each origin: its service, whether PROXY v2 is wanted, its addresses (None for a name), and for how many
-    seconds a client may send and get nothing, 0 for ever.
+    Of each origin: its service, whether PROXY v2 is wanted, its addresses (None for a name), for how many seconds a
+    client may send and get nothing, 0 for ever, and how many bytes it may send to a client of UDP that is not heard.
     """
 
     kind: ClassVar[str] = "origins"
