@@ -29,13 +29,21 @@ HEALTHY = {
     f'towonel_edge_connections_refused_total{{{EDGE}, code="overloaded"}}': "0+1x30",
     f'towonel_edge_connections_refused_total{{{EDGE}, code="no_agent"}}': "0+1x30",
     f"towonel_edge_accept_errors_total{{{EDGE}}}": "3x30",
-    f'towonel_edge_listeners{{{EDGE}, state="failed"}}': "0x30",
+    f'towonel_edge_listeners{{{EDGE}, protocol="udp", state="failed"}}': "0x30",
+    f'towonel_edge_flows_ended_total{{{EDGE}, code="limit_exceeded"}}': "0+1x30",
+    f"towonel_edge_datagrams_in_total{{{EDGE}}}": "0+6000x30",
+    f"towonel_edge_datagrams_out_total{{{EDGE}}}": "0+6000x30",
+    f'towonel_edge_datagrams_dropped_total{{{EDGE}, reason="incomplete"}}': "0+60x30",
     f"towonel_edge_route_index_failures_total{{{EDGE}}}": "3x30",
     f"towonel_edge_worker_restarts_total{{{EDGE}}}": "3x30",
     f"towonel_agent_ready{{{AGENT}}}": "1x30",
     f'towonel_agent_degraded{{{AGENT}, check="lanes"}}': "0x30",
     f"towonel_agent_services_unpublished{{{AGENT}}}": "0x30",
     f'towonel_agent_stream_errors_total{{{AGENT}, reason="origin_refused"}}': "0+1x30",
+    f'towonel_agent_datagram_paths{{{AGENT}, state="down"}}': "0x30",
+    f'towonel_agent_datagrams_total{{{AGENT}, direction="to_edge"}}': "0+6000x30",
+    f'towonel_agent_datagrams_total{{{AGENT}, direction="to_origin"}}': "0+6000x30",
+    f'towonel_agent_datagrams_dropped_total{{{AGENT}, reason="unanswered"}}': "0+60x30",
     f"towonel_agent_worker_restarts_total{{{AGENT}}}": "3x30",
 }
 # What is otherwise for each: the samples of one series.
@@ -68,8 +76,16 @@ TROUBLES = {
     ),
     "TowonelEdgeAcceptErrors": (f"towonel_edge_accept_errors_total{{{EDGE}}}", "3+1x30"),
     "TowonelEdgePortsUnavailable": (
-        f'towonel_edge_listeners{{{EDGE}, state="failed"}}',
+        f'towonel_edge_listeners{{{EDGE}, protocol="udp", state="failed"}}',
         "1x30",
+    ),
+    "TowonelEdgeFlowsFull": (
+        f'towonel_edge_flows_ended_total{{{EDGE}, code="limit_exceeded"}}',
+        "0+60x30",
+    ),
+    "TowonelEdgeDropsDatagrams": (
+        f'towonel_edge_datagrams_dropped_total{{{EDGE}, reason="incomplete"}}',
+        "0+600x30",
     ),
     "TowonelEdgeRoutesWithoutMemory": (
         f"towonel_edge_route_index_failures_total{{{EDGE}}}",
@@ -85,6 +101,14 @@ TROUBLES = {
     "TowonelOriginFails": (
         f'towonel_agent_stream_errors_total{{{AGENT}, reason="origin_refused"}}',
         "0+60x30",
+    ),
+    "TowonelAgentDatagramsBlocked": (
+        f'towonel_agent_datagram_paths{{{AGENT}, state="down"}}',
+        "1x30",
+    ),
+    "TowonelAgentDropsDatagrams": (
+        f'towonel_agent_datagrams_dropped_total{{{AGENT}, reason="unanswered"}}',
+        "0+600x30",
     ),
     "TowonelAgentWorkersEnd": (f"towonel_agent_worker_restarts_total{{{AGENT}}}", "3x15 4x15"),
 }
