@@ -131,6 +131,9 @@ def message_table() -> str:
         messages.GoAway,
         messages.Renew,
         messages.LanesWanted,
+        messages.ServicesChanged,
+        messages.TlsLanesWanted,
+        messages.DatagramSecret,
     )
     rows = [
         (
