@@ -1,5 +1,8 @@
 """Sealed packets and the records of flows in them."""
 
+import tracemalloc
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,15 +12,18 @@ from towonel.wire.udp import datagrams
 from towonel.wire.udp.datagrams import (
     HEAD_BYTES,
     MAX_INDEX,
+    MAX_PACKET_BYTES,
     MAX_PIECES,
     OVERHEAD_BYTES,
     PACKET_TYPE,
     Fragment,
+    FrameDecoder,
     Record,
     RecordKind,
 )
 
 FLOWS = st.integers(0, 0xFFFFFFFF)
+PACKETS = st.lists(st.binary(max_size=60), max_size=6)
 
 
 def test_a_head_is_type_index_and_counter() -> None:
@@ -106,3 +112,45 @@ def test_garbage_is_refused_as_malformed_and_no_other_way(data: bytes) -> None:
         except ProtocolError as error:
             assert error.code is Code.MALFORMED
     datagrams.decode_head(data)
+
+
+@given(PACKETS, st.lists(st.integers(0, 400), max_size=12))
+def test_frames_that_are_cut_anywhere_come_out_whole_and_in_order(
+    packets: list[bytes], cuts: list[int]
+) -> None:
+    stream = b"".join(map(datagrams.encode_frame, packets))
+    ends = sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)})
+    decoder = FrameDecoder()
+    found: list[bytes] = []
+    for begin, end in pairwise([0, *ends]):
+        found += decoder.feed(stream[begin:end])
+
+    assert found == packets
+
+
+def test_a_frame_is_its_length_and_its_packet() -> None:
+    assert datagrams.encode_frame(b"packet") == b"\0\0\0\x06packet"
+    assert FrameDecoder().feed(b"\0\0\0\0\0\0\0\x01x") == [b"", b"x"]
+
+
+def test_the_largest_packet_passes_and_a_larger_one_is_refused_by_its_length_alone() -> None:
+    largest = bytes(MAX_PACKET_BYTES)
+
+    assert FrameDecoder().feed(datagrams.encode_frame(largest)) == [largest]
+    with pytest.raises(ProtocolError) as caught:
+        FrameDecoder().feed((MAX_PACKET_BYTES + 1).to_bytes(4))
+    assert caught.value.code is Code.TOO_LARGE
+
+
+def test_a_decoder_holds_no_more_than_the_frame_that_has_begun() -> None:
+    decoder, frame = FrameDecoder(), datagrams.encode_frame(bytes(1000))
+    tracemalloc.start()
+    before = tracemalloc.take_snapshot()
+    for _ in range(1000):
+        decoder.feed(frame[:700])
+        assert decoder.feed(frame[700:] + frame[:10]) == [bytes(1000)]
+        assert decoder.feed(frame[10:]) == [bytes(1000)]
+    held = tracemalloc.take_snapshot().compare_to(before, "filename")
+    tracemalloc.stop()
+
+    assert sum(each.size_diff for each in held if "datagrams.py" in str(each.traceback)) < 8192
