@@ -169,11 +169,9 @@ class FlowSession:
 
     def _read(self, record: Record, now: float) -> Record | None:
         if record.kind == RecordKind.FRAGMENT:
-            lost = self._reassembler.lost
             fragment = datagrams.decode_fragment(record.body)
             whole = self._reassembler.add(record.flow, fragment, now)
-            if self._reassembler.lost > lost:
-                self._loss.count("incomplete", self._reassembler.lost - lost)
+            self._count_incomplete()
             return None if whole is None else Record(record.flow, whole[0], whole[1:])
         if record.kind == RecordKind.PING:
             pong = datagrams.encode_record(0, RecordKind.PONG, record.body[:TOKEN_BYTES])
@@ -207,8 +205,15 @@ class FlowSession:
     def tick(self, now: float) -> None:
         """Ask the other end what is to be asked; it is called each second."""
         self._reassembler.expire(now)
+        self._count_incomplete()
         for size in self.path.tick(now):
             self._ping(size, now)
+
+    def _count_incomplete(self) -> None:
+        """Count the records that were lost since the last call."""
+        lost, self._reassembler.lost = self._reassembler.lost, 0
+        if lost:
+            self._loss.count("incomplete", lost)
 
     def _ping(self, size: int, now: float) -> None:
         padding = bytes(max(0, size - _PING_BYTES))
