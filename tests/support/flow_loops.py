@@ -1,0 +1,58 @@
+"""Loop of a flow worker that a test turns by hand, with a clock that stands still between."""
+
+import os
+import select
+import time
+from collections.abc import Callable
+from typing import override
+
+from towonel.relay.loop import Handler, Loop
+
+WAIT_S = 10.0
+
+
+class _Ready(Handler):
+    """Descriptor that is always ready, so that no turn waits for others."""
+
+    @override
+    def on_ready(self, events: int) -> None:
+        pass
+
+
+class FlowLoop:
+    """Loop that is turned by hand.
+
+    Attributes:
+        now: of its clock, in seconds.
+        crashes: exceptions that are bugs.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.loop = Loop(clock=lambda: self.now)
+        self.crashes: list[Exception] = []
+        self._ready = os.eventfd(1)
+        self.loop.add(self._ready, _Ready(), select.EPOLLIN)
+
+    def turn(self, times: int = 3) -> None:
+        """Act on what has come already."""
+        for _ in range(times):
+            self.loop.run_once()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Turn until something holds."""
+        deadline = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < deadline, "it does not come true"
+            self.loop.run_once()
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward, and expire what is due."""
+        self.now += seconds
+        self.turn()
+
+    def close(self) -> None:
+        """End it; whatever crashed is a failure."""
+        self.loop.close()
+        os.close(self._ready)
+        assert self.crashes == []
