@@ -87,9 +87,16 @@ class DatagramSocket:
 
     def _receive_plainly(self) -> Iterator[tuple[bytes, Endpoint]]:
         receive = self._sock.recvfrom
-        with contextlib.suppress(OSError):  # drained, or an ICMP error of an earlier send
+        with contextlib.suppress(OSError):  # drained, or closed
             for _ in range(BATCH):
-                data, address = receive(MAX_DATAGRAM_BYTES)
+                try:
+                    data, address = receive(MAX_DATAGRAM_BYTES)
+                except BlockingIOError:
+                    return
+                except (
+                    OSError
+                ):  # an ICMP error of an earlier send, which stands before what has come
+                    data, address = receive(MAX_DATAGRAM_BYTES)
                 yield data, Endpoint(address)
 
     def _receive_with_local(self) -> Iterator[tuple[bytes, Endpoint]]:
