@@ -1,6 +1,7 @@
 """Sessions of agents as the flow worker knows them, by tenant and service, and by the index of their secrets."""
 
 import math
+import secrets
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +38,8 @@ class AgentSession:
         self.flows: dict[int, ClientFlow] = {}
         self.services: set[ServiceKey] = set()
         self.carried_at = -math.inf
-        self._last_flow = 0
+        # Not those of a worker before this one: the agent may have flows of that, of other clients.
+        self._last_flow = secrets.randbelow(MAX_FLOW_ID)
 
     @property
     def active(self) -> int:
