@@ -1,0 +1,115 @@
+"""Limits on an edge's flows."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from support.flow_agents import LIMITS, PORT, TENANT, EdgeFlows, read_opening
+
+from towonel.edge.flows.counters import MAX_TENANTS, FlowCounters
+from towonel.wire.errors import Code
+from towonel.wire.ids import TenantId
+from towonel.wire.udp import datagrams
+from towonel.wire.udp.datagrams import Record, RecordKind
+
+type Make = Callable[..., EdgeFlows]
+OTHER_TENANT = TenantId(b"o" * 32)
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Makes an edge with some limits."""
+    made: list[EdgeFlows] = []
+
+    def make_one(**limits: int) -> EdgeFlows:
+        made.append(EdgeFlows(replace(LIMITS, **limits)))
+        return made[-1]
+
+    yield make_one
+    for each in made:
+        each.close()
+
+
+def test_the_flow_that_was_idle_for_longest_goes_for_one_more_and_its_agent_is_told(
+    make: Make,
+) -> None:
+    edge = make(flows=2)
+    agent = edge.add_agent()
+    (oldest, _), (_, idle) = edge.begin(agent), edge.begin(agent)
+    edge.send(oldest, b"used since")
+    agent.take()
+    edge.send(edge.add_client(), b"new")
+
+    end, opening = agent.take()
+    body = datagrams.encode_ended(Code.LIMIT_EXCEEDED)
+    assert end == Record(idle, RecordKind.ENDED, body)
+    assert read_opening(opening)[1] == b"new"
+    counters = edge.take_counters()
+    assert counters.active == 2
+    assert counters.ended == ((Code.LIMIT_EXCEEDED, 1),)
+
+
+def test_one_source_has_so_many_flows_and_gets_another_when_one_ends(make: Make) -> None:
+    edge = make(per_source=2)
+    agent = edge.add_agent()
+    (_, first), _ = edge.begin(agent), edge.begin(agent)
+    late, other = edge.add_client(), edge.add_client(host="127.0.0.2")
+    edge.send(late)
+    assert agent.take() == []
+    edge.send(other)
+    assert len(agent.take()) == 1
+    counters, [refused] = edge.flows.take_counters()
+    assert counters.refused == ((Code.LIMIT_EXCEEDED, 1),)
+    assert "127.0.0.1" in refused.detail
+    agent.end(first)
+    edge.loop.turn()
+    edge.send(late)
+
+    assert len(agent.take()) == 1
+
+
+def test_one_tenant_has_so_many_flows_and_takes_none_of_another(make: Make) -> None:
+    edge = make(per_tenant=1, per_source=3)
+    agent, other = edge.add_agent(), edge.add_agent(tenant_id=OTHER_TENANT)
+    edge.open_port(PORT + 1, tenant_id=OTHER_TENANT)
+    edge.begin(agent)
+    for _ in range(5):
+        edge.send(edge.add_client())
+
+    assert agent.take() == []
+    counters, [refused] = edge.flows.take_counters()
+    assert counters.refused == ((Code.LIMIT_EXCEEDED, 5),)
+    assert (refused.count, refused.tenant_id) == (5, TENANT)
+    edge.begin(other, edge.add_client(PORT + 1))
+    assert edge.take_counters().active == 2, "who was refused counts for no source"
+
+
+@pytest.mark.parametrize("way", ["evicted", "idle", "route", "session"])
+def test_every_end_of_a_flow_gives_its_places_back(make: Make, way: str) -> None:
+    edge = make(flows=1, per_source=2, per_tenant=2)
+    agent = edge.add_agent()
+    for _ in range(5):
+        _, number = edge.begin(agent)
+        if way == "idle":
+            edge.loop.advance(40)
+            edge.flows.tick()
+        elif way == "route":
+            agent.end(number)
+            edge.loop.turn()
+        elif way == "session":
+            edge.flows.end_session(agent.id)
+            agent = edge.add_agent()
+
+    assert edge.take_counters().opened == 5
+
+
+def test_counters_of_many_tenants_go_in_several_messages() -> None:
+    counters = FlowCounters()
+    for number in range(MAX_TENANTS + 1):
+        counters.open(TenantId(number.to_bytes(32)))
+    first, _ = counters.take(0, {})
+    second, _ = counters.take(0, {})
+
+    assert (first.opened, second.opened) == (MAX_TENANTS + 1, 0)
+    assert (len(first.tenants), len(second.tenants)) == (MAX_TENANTS, 1)
+    assert len({each[0] for each in (*first.tenants, *second.tenants)}) == MAX_TENANTS + 1
