@@ -169,6 +169,8 @@ class Flows:
             opened, length = _read_preamble(record.body)
             if flow is None or flow.origin.service != opened.service:
                 flow = self._add(session, record.flow, opened)
+                if flow.over:  # there is no way to its origin
+                    return
         except TowonelError as error:
             self._refuse(session, record.flow, error)
             return
