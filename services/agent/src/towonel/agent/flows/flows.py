@@ -167,7 +167,7 @@ class Flows:
     def _open(self, session: EdgeSession, record: Record, flow: OriginFlow | None) -> None:
         try:
             opened, length = _read_preamble(record.body)
-            if flow is None or flow.origin.service != opened.service:
+            if flow is None or flow.opened != opened:
                 flow = self._add(session, record.flow, opened)
                 if flow.over:  # there is no way to its origin
                     return
@@ -184,7 +184,7 @@ class Flows:
         origin = self._by_name.find(opened)
         if origin is None:
             raise Unavailable(Code.NO_SERVICE, str(opened.service))
-        flow = OriginFlow(self, session, number, origin)
+        flow = OriginFlow(self, session, number, opened, origin)
         key = session.session_id, number
         before = self._table.remove(key)
         if before is not None:

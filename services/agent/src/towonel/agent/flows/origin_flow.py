@@ -9,6 +9,7 @@ from towonel.relay.flows.sockets import BATCH, MAX_DATAGRAM_BYTES, enlarge_buffe
 from towonel.relay.loop import READABLE, Handler
 from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey
+from towonel.wire.preamble import Preamble
 
 if TYPE_CHECKING:
     from towonel.agent.flows.edge_session import EdgeSession
@@ -47,6 +48,7 @@ class OriginFlow(Handler):
         flows: of the agent.
         session: that it came on.
         number: of the session's flows.
+        opened: whose flow it is; another client's is another flow, whatever its number.
         origin: of its service.
 
     Attributes:
@@ -55,11 +57,17 @@ class OriginFlow(Handler):
     """
 
     def __init__(
-        self, flows: "Flows", session: "EdgeSession", number: int, origin: FlowOrigin
+        self,
+        flows: "Flows",
+        session: "EdgeSession",
+        number: int,
+        opened: Preamble,
+        origin: FlowOrigin,
     ) -> None:
         self._flows = flows
         self.session = session
         self.number = number
+        self.opened = opened
         self.origin = origin
         self.used_at = 0.0
         self.idle_s = float(origin.idle_s)
