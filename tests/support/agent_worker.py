@@ -39,7 +39,7 @@ def facts(
 ) -> OriginFacts:
     """An origin of a service, by its addresses or by a name that control resolves."""
     found = tuple((*a, 0, 0) if ":" in a[0] else a for a in addresses)
-    return ((kind.value, name), proxied, None if named else found, idle_s)
+    return ((kind.value, name), proxied, None if named else found, idle_s, 0)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Both ends of a session's flows, joined by lists instead of a network."""
 
+import errno
 from dataclasses import dataclass, field
 
 from towonel.identity.datagrams import DatagramEnd
@@ -19,6 +20,7 @@ class FlowEnd:
 
     Attributes:
         largest: packet that its network takes, in bytes.
+        interface: largest packet that its machine sends, in bytes.
         error: that sending raises.
     """
 
@@ -28,6 +30,7 @@ class FlowEnd:
     received: list[Record] = field(default_factory=list[Record])
     loss: DatagramLoss = field(default_factory=DatagramLoss)
     largest: int = 65_535
+    interface: int = 65_535
     error: OSError | None = None
     session: FlowSession = field(init=False)
 
@@ -37,6 +40,8 @@ class FlowEnd:
     def _transmit(self, packet: bytes, endpoint: Endpoint) -> None:
         if self.error is not None:
             raise self.error
+        if len(packet) > self.interface:
+            raise OSError(errno.EMSGSIZE, "too long")
         self.sent.append((packet, endpoint))
 
     def send(self, kind: int, body: bytes = b"", flow: int = 1) -> None:

@@ -21,7 +21,8 @@ class Ports:
     numbers: tuple[int, ...]
     pairs: tuple[tuple[bytes, int], ...] = ()
     maybe: tuple[Pair, ...] | None = None
-    aliased: Pair | tuple[str, int, int] = ("", 0)
+    either: tuple[str, int] | tuple[str, int, int] = ("", 0)
+    aliased: Pair = ("", 0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def test_a_message_comes_out_as_it_went_in(
     pairs: tuple[tuple[bytes, int], ...],
     maybe: tuple[Pair, ...] | None,
 ) -> None:
-    message = Ports(numbers, pairs, maybe, ("::1", 1, 2))
+    message = Ports(numbers, pairs, maybe, ("::1", 1, 2), ("::1", 1))
     one, sock = Channel.pair()
     other = Channel(sock)
     one.send(*CODEC.encode(message))

@@ -151,7 +151,7 @@ def test_flags_are_services_and_stand_beside_no_others_of_their_kind(file: Path)
         f"--tcp: {TCP_SERVICES} is set, too; use one of them",
         f"--udp: {UDP_SERVICES} is set, too; use one of them",
     ]
-    assert [line.partition(":")[0] for line in both[2:]] == [
+    assert [line.partition(":")[0] for line in both[3:]] == [
         f"{TCP_SERVICES}_FILE",
         "TOWONEL_INVITE_TOKEN",
     ]

@@ -149,7 +149,7 @@ async def test_a_file_of_udp_services_is_followed_too(watched: Watched) -> None:
     file, item = watched.file.with_name("udp.json"), {"origin": "a:1", "listen_port": "auto"}
     file.write_text(json.dumps([{"name": "dns", **item}]))
     watched.environ["TOWONEL_AGENT_UDP_SERVICES_FILE"] = str(file)
-    watch = SettingsWatch(watched.read(), watched.change, watched.read, check_s=0.02)
+    watch = SettingsWatch(*watched.parts, check_s=0.02)
     with capture_logs() as watched.lines:
         running = asyncio.create_task(watch.run())
         file.write_text(json.dumps([{"name": "game", **item}]))

@@ -83,7 +83,8 @@ def test_a_udp_service_has_the_form_of_a_tcp_service_and_its_own_names() -> None
         {"name": "dns", "origin": "[::1]:53", "listen_port": "auto"},
     ]
     with pytest.raises(
-        ValueError, match=r"^--udp 53: must be \[NAME=\]PUBLIC_PORT:.* dns=auto:53$"
+        ValueError,
+        match=r"^--udp 53: must be \[NAME=\]PUBLIC_PORT:.* dns=auto:53, with ports from 1 to 65535; the public one may be auto$",
     ):
         write_udp(["53"])
     with pytest.raises(ValueError, match=r"^--udp: \[1\] \(b\)\.listen_port: is that of"):

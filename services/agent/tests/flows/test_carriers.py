@@ -186,6 +186,19 @@ def test_lanes_that_carry_nothing_are_closed(agent: AgentFlows, lanes: Lanes) ->
     assert lanes.is_closed(lane)
 
 
+def test_a_lane_that_has_ended_is_used_no_more(agent: AgentFlows, lanes: Lanes) -> None:
+    origin, edge, lane = agent.add_origin(), lose_path(agent), lanes.connect()
+    record = datagrams.encode_record(1, RecordKind.OPENING, opening(b"x"))
+    lanes.send(lane, seal(edge, record))
+    _, source = origin.recvfrom(100)
+    lane.close()
+    agent.loop.turn()
+    origin.sendto(b"answer", source)
+    agent.loop.turn()
+
+    assert "carrier_full" not in agent.flows.counters.loss.by_reason
+
+
 def test_the_carrier_of_a_session_ends_with_it(agent: AgentFlows, lanes: Lanes) -> None:
     edge, lane = lose_path(agent), lanes.connect()
     lanes.send(lane, seal(edge, datagrams.encode_record(3, RecordKind.PING, bytes(8))))

@@ -221,6 +221,20 @@ def test_an_answer_about_a_service_that_has_ended_changes_nothing(agent: AgentFl
     assert edge.take() == [opened(1), ended(1)]
 
 
+def test_a_flow_that_has_ended_while_it_waited_for_an_address_gets_no_socket(
+    agent: AgentFlows,
+) -> None:
+    origin, edge = agent.add_origin(), agent.add_edge()
+    agent.set_origin(None)
+    edge.open(1)
+    edge.send(1, RecordKind.ENDED, b"\0\0")
+    before = count_descriptors()
+    agent.flows.learn(SERVICE, (origin.getsockname(),))
+
+    assert count_descriptors() == before
+    assert receive_all(origin) == []
+
+
 # Ends.
 
 

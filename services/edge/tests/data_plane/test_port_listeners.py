@@ -86,7 +86,7 @@ async def test_ports_are_bound_once_the_edge_listens_and_left_with_their_routes(
     listening.ports.listen()
     listening.publish(late)
     assert listening.opened == [early, late]
-    assert counted("listeners", state="listening") == 2
+    assert counted("listeners", protocol="tcp", state="listening") == 2
     socket.create_connection(("127.0.0.1", late)).close()
 
     listening.withdraw(early, 1)
@@ -128,7 +128,7 @@ async def test_a_busy_port_is_a_state_said_once_and_tried_again(
         assert list(listening.ports.describe()) == [
             (f"tcp:{port}", ListenerFailure(Code.PORT_IN_USE, "Address already in use"))
         ]
-        assert counted("listeners", state="failed") == 1
+        assert counted("listeners", protocol="tcp", state="failed") == 1
         retrying = asyncio.create_task(listening.ports.retry(0.01))
         other.close()
         await until(lambda: port in listening.ports.sockets)
@@ -205,7 +205,7 @@ async def test_a_port_withdrawn_while_it_is_busy_is_no_failure_any_more(
         listening.withdraw(port)
 
     assert list(listening.ports.describe()) == []
-    assert counted("listeners", state="failed") == 0
+    assert counted("listeners", protocol="tcp", state="failed") == 0
     assert listening.closed == []
 
 

@@ -120,6 +120,7 @@ def test_a_session_serves_under_a_newer_secret_and_not_under_the_first_of_three(
     edge.flows.sessions.add_secret(b"unknown", 52, bytes(32))
 
     assert datagrams_to(client) == [b"under the third"]
+    assert edge.flows.sessions.find_by_index(agent.index) is None
     assert dict(edge.take_counters().dropped) == {"unknown_secret": 1}
 
 

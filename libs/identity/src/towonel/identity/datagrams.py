@@ -37,16 +37,15 @@ class DatagramKeys:
         index: that names the secret in packets.
         secret: 32 random bytes.
         end: this one.
-        first: counter of the first packet that is sealed: none is ever used twice.
 
     Attributes:
-        counter: of the packet that is sealed next.
+        counter: of the packet that is sealed next; none is ever used twice.
     """
 
-    def __init__(self, index: int, secret: bytes, end: DatagramEnd, first: int = 0) -> None:
+    def __init__(self, index: int, secret: bytes, end: DatagramEnd) -> None:
         other = DatagramEnd.AGENT if end is DatagramEnd.EDGE else DatagramEnd.EDGE
         self.index = index
-        self.counter = first
+        self.counter = 0
         self._sealing = _derive(secret, end)
         self._opening = _derive(secret, other)
 

@@ -59,6 +59,7 @@ class FlowSession:
         now: in seconds.
         transmit: sends a packet, or raises `OSError`.
         loss: counts what is dropped.
+        first_counter: of packets under a secret; more than a process before this one has used.
 
     Attributes:
         path: between both ends.
@@ -69,9 +70,17 @@ class FlowSession:
     carrier: Carrier | None = None
 
     def __init__(
-        self, end: DatagramEnd, now: float, transmit: Transmit, loss: DatagramLoss, *, is_v6: bool
+        self,
+        end: DatagramEnd,
+        now: float,
+        transmit: Transmit,
+        loss: DatagramLoss,
+        *,
+        is_v6: bool,
+        first_counter: int = 0,
     ) -> None:
         self._end = end
+        self._first_counter = first_counter
         self._transmit = transmit
         self._loss = loss
         sizes = SIZES_V6 if is_v6 else SIZES_V4
@@ -103,17 +112,16 @@ class FlowSession:
         if self.carrier is carrier:
             self.carrier = None
 
-    def add_secret(self, index: int, secret: bytes, now: float, first: int = 0) -> int | None:
+    def add_secret(self, index: int, secret: bytes) -> int | None:
         """Accept packets under a secret, and return the index of one that is accepted no more.
 
-        The agent seals with it from now on; the edge once the agent does. The first packet has the counter `first`.
+        The agent seals with it from now on; the edge once the agent does.
         """
-        keys = DatagramKeys(index, secret, self._end, first)
+        keys = DatagramKeys(index, secret, self._end)
+        keys.counter = self._first_counter
         self._accepted[index] = keys, ReplayWindow()
         if self._keys is None or self._end is DatagramEnd.AGENT:
             self._keys = keys
-        if self._end is DatagramEnd.AGENT:
-            self._ping(0, now)  # the edge hears of its address
         if len(self._accepted) <= SECRETS:
             return None
         oldest = next(iter(self._accepted))
@@ -214,6 +222,10 @@ class FlowSession:
         lost, self._reassembler.lost = self._reassembler.lost, 0
         if lost:
             self._loss.count("incomplete", lost)
+
+    def ask(self, now: float) -> None:
+        """Ask the other end for an answer, which hears of this address so."""
+        self._ping(0, now)
 
     def _ping(self, size: int, now: float) -> None:
         padding = bytes(max(0, size - _PING_BYTES))

@@ -38,7 +38,7 @@ from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, ProtocolError
 
 MAX_FLOWS: Final = 4096
-COUNTERS_OF_WORKER: Final = 1 << 44  # of a secret: a million packets a second for half a year
+COUNTERS_PER_START: Final = 1 << 44  # of a secret: a million packets a second for half a year
 _CHECK: Final = "datagrams"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -69,13 +69,13 @@ class FlowPlane(Control):
         self._services = services
         self._carriers = carriers
         self._carrier_port = 0
-        self._lost = 0  # workers
         self._origins = OriginFeed(services, resolver, origin_log, self._tell)
         self._metrics = metrics
         self._health = health
         self._start_process = start_process
         self._links: dict[bytes, Link] = {}
         self._worker: Worker | None = None
+        self._starts = 0
         self._tasks: asyncio.TaskGroup | None = None
         self._wanted = asyncio.Event()
 
@@ -97,7 +97,7 @@ class FlowPlane(Control):
             if session_id not in self._links:
                 self._links[session_id] = link
                 self._tell(Session(session_id, link.address))
-            self._tell_secret(session_id, index, secret)
+            self._tell(SessionSecret(session_id, index, secret))
             self._wanted.set()
 
         link.observe_secret = take
@@ -125,13 +125,14 @@ class FlowPlane(Control):
     @override
     def on_started(self, worker: Worker) -> None:
         self._worker = worker
-        self._tell(Start(MAX_FLOWS))
+        self._tell(Start(MAX_FLOWS, self._starts * COUNTERS_PER_START))
+        self._starts += 1
         for origins in self._origins.describe():
             self._tell(origins)
         for session_id, link in self._links.items():
             self._tell(Session(session_id, link.address))
             for index, secret in link.secrets:
-                self._tell_secret(session_id, index, secret)
+                self._tell(SessionSecret(session_id, index, secret))
 
     @override
     def on_message(self, worker: Worker, message: ChannelMessage) -> None:
@@ -153,14 +154,9 @@ class FlowPlane(Control):
     @override
     def on_lost(self, reason: str) -> None:
         self._worker = None
-        self._lost += 1
         log.error("flow_worker.lost", reason=reason)
         self._metrics.worker_restarts.inc()
         self._metrics.flows_active.set(0)
-
-    def _tell_secret(self, session_id: bytes, index: int, secret: bytes) -> None:
-        """Let the worker seal with a secret, and with counters that no worker before it has used."""
-        self._tell(SessionSecret(session_id, index, secret, self._lost * COUNTERS_OF_WORKER))
 
     def _tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         if self._worker is not None:
@@ -192,5 +188,5 @@ class FlowPlane(Control):
         self._show_paths(paths.get(PathState.DOWN.value, 0))
 
     def _show_paths(self, down: int) -> None:
-        reason = f"UDP is blocked to {down} of {len(self._links)} edges: no datagram passes"
+        reason = f"UDP is blocked to {down} of {len(self._links)} edges: datagrams go over TCP"
         self._health.set_degraded(_CHECK, reason=reason if down else None)

@@ -1,6 +1,7 @@
 """Entry point of an agent's flow worker: `python -m towonel.agent.flows [MODULES] CHANNEL`, which control starts."""
 
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,8 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # control decides
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # each flow of an agent has a socket
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     worker = FlowWorker(Channel(socket.socket(fileno=int(sys.argv[-1]))))
     gc.collect()
     gc.freeze()

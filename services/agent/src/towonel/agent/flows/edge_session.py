@@ -42,6 +42,7 @@ class EdgeSession:
             self._transmit,
             flows.counters.loss,
             is_v6=":" in address[0],
+            first_counter=flows.first_counter,
         )
         self.link.peer.note_packet(self._endpoint, 0, is_newest=True)
         self.link.peer.validate()

@@ -31,6 +31,7 @@ class Flows:
     Args:
         loop: of the worker.
         limit: of flows at once.
+        first_counter: of packets under each secret.
         resolve: asks control for the addresses of an origin; `learn` takes them.
         report_crash: is told of an exception that is a bug.
     """
@@ -39,10 +40,12 @@ class Flows:
         self,
         loop: Loop,
         limit: int,
+        first_counter: int,
         resolve: Callable[[ServiceKey], None],
         report_crash: Callable[[Exception], None],
     ) -> None:
         self.loop = loop
+        self.first_counter = first_counter
         self.counters = FlowCounters()
         self.report_crash = report_crash
         self._resolve = resolve
@@ -87,11 +90,12 @@ class Flows:
         """Seal packets for a session, once there is a secret."""
         self._sessions[session_id] = EdgeSession(session_id, address, self)
 
-    def add_secret(self, session_id: bytes, index: int, secret: bytes, first: int) -> None:
+    def add_secret(self, session_id: bytes, index: int, secret: bytes) -> None:
         """Seal packets of a session with a newer secret."""
         session = self._sessions.get(session_id)
         if session is not None:
-            session.link.add_secret(index, secret, self.now, first)
+            session.link.add_secret(index, secret)
+            session.link.ask(self.now)
 
     def end_session(self, session_id: bytes) -> None:
         """Forget a session and its flows."""

@@ -24,9 +24,15 @@ type Count = tuple[int, int]  # a code, and how often
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """First message: how many flows there may be at once."""
+    """First message.
+
+    Args:
+        flows: at once, at most.
+        first_counter: of packets under each secret, which a worker before this one may have used.
+    """
 
     flows: int
+    first_counter: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,11 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class SessionSecret:
-    """Secret of a session's sealed packets, and the counter of the first; the newest is used."""
+    """Secret of a session's sealed packets; the newest is used."""
 
     id: bytes
     index: int
     secret: bytes = field(repr=False)
-    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, override
 
 from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_attempts import SocketAddress, to_code
-from towonel.relay.flows.sockets import BATCH, MAX_DATAGRAM_BYTES, enlarge_buffers
+from towonel.relay.flows.sockets import BATCH, MAX_DATAGRAM_BYTES
 from towonel.relay.loop import READABLE, Handler
 from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey
@@ -86,7 +86,6 @@ class OriginFlow(Handler):
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
-            enlarge_buffers(sock)
             sock.connect(address)
         except OSError:
             sock.close()

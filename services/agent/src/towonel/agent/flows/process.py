@@ -61,8 +61,8 @@ class FlowWorker(Handler):
 
     def _act(self, message: Message) -> None:
         match message:
-            case Start(limit):
-                self._start(limit)
+            case Start(limit, first_counter):
+                self._start(limit, first_counter)
             case Origins(origins, ended):
                 self.flows.remove_origins(ended)
                 self.flows.set_origins(origins)
@@ -70,8 +70,8 @@ class FlowWorker(Handler):
                 self.flows.learn(to_key(service), addresses)
             case Session(session_id, address):
                 self.flows.add_session(session_id, address)
-            case SessionSecret(session_id, index, secret, first):
-                self.flows.add_secret(session_id, index, secret, first)
+            case SessionSecret(session_id, index, secret):
+                self.flows.add_secret(session_id, index, secret)
             case SessionEnded(session_id):
                 self.flows.end_session(session_id)
             case Drain():
@@ -79,8 +79,8 @@ class FlowWorker(Handler):
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
 
-    def _start(self, limit: int) -> None:
-        self.flows = Flows(self._loop, limit, self._resolve, self._report_crash)
+    def _start(self, limit: int, first_counter: int) -> None:
+        self.flows = Flows(self._loop, limit, first_counter, self._resolve, self._report_crash)
         self._carriers = CarrierListener(self._loop, self.flows, self._report_crash)
         Every(self._loop.wheel, TICK_S, self._tick)
         self._send(Ready(self._carriers.port))

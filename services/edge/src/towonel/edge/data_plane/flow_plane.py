@@ -37,7 +37,6 @@ from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import SessionObserver, Sessions
 from towonel.edge.streams.refusals import Refusals
 from towonel.relay.channel import ChannelMessage
-from towonel.relay.flows.session import SECRETS
 from towonel.relay.flows.sockets import bind_datagrams
 from towonel.relay.supervisor import Control, Worker, supervise
 from towonel.relay.supervisor import Start as StartWorker
@@ -90,7 +89,7 @@ class FlowPlane(Control, SessionObserver):
         self._reports = FlowReports(metrics, traffic, refusals)
         self._host = host
         self._carry = carry
-        self._secrets: dict[bytes, list[int]] = {}  # indexes of a session's, the newest last
+        self._secrets: dict[bytes, list[tuple[int, bytes]]] = {}  # by session, the newest last
         self._indexes: set[int] = set()
         self._worker: Worker | None = None
         self._wanted, self._stopping = asyncio.Event(), asyncio.Event()
@@ -170,7 +169,7 @@ class FlowPlane(Control, SessionObserver):
     def on_ended(self, session: Session, code: Code) -> None:
         known = self._secrets.pop(session.session_id, None)
         if known is not None:
-            self._indexes.difference_update(known)
+            self._indexes.difference_update(index for index, _ in known)
             self._tell(SessionEnded(session.session_id))
 
     def _take(self, session: Session, services: frozenset[ServiceKey]) -> None:
@@ -195,14 +194,24 @@ class FlowPlane(Control, SessionObserver):
         index = secrets.randbelow(MAX_INDEX + 1)
         while index in self._indexes:
             index = secrets.randbelow(MAX_INDEX + 1)
-        self._indexes.add(index)
-        known = self._secrets[session.session_id]
-        known.append(index)
-        if len(known) > SECRETS:
-            self._indexes.discard(known.pop(0))
         secret = secrets.token_bytes(SECRET_BYTES)
+        known = self._secrets[session.session_id]
+        known.append((index, secret))
+        self._indexes.add(index)
+        for old, _ in known[:-2]:
+            self._indexes.discard(old)
+        del known[:-2]
         self._tell(SessionSecret(session.session_id, index, secret))
         session.channel.request(SecretRequested(index, secret))
+
+    def _renew_secrets(self) -> None:
+        """Let no worker count from 0 under a secret that another one has sealed with."""
+        for session in self._sessions.all():
+            known = self._secrets.get(session.session_id)
+            if known is not None:
+                self._indexes.difference_update(index for index, _ in known)
+                known.clear()
+                self._add_secret(session)
 
     async def _rotate(self) -> None:
         while True:
@@ -225,11 +234,12 @@ class FlowPlane(Control, SessionObserver):
             self._tell_port(port, sock)
 
     def _describe(self, session: Session) -> None:
-        """Tell a new worker of a session, under a new secret: it would use counters of the old one again."""
-        if session.session_id not in self._secrets:
+        known = self._secrets.get(session.session_id)
+        if known is None:
             return
         self._tell(SessionAdmitted(session.session_id, session.tenant_id))
-        self._add_secret(session)
+        for index, secret in known:
+            self._tell(SessionSecret(session.session_id, index, secret))
         self._tell_services(session, session.services)
         if session.going_away:
             self._tell(SessionGoingAway(session.session_id))
@@ -252,7 +262,9 @@ class FlowPlane(Control, SessionObserver):
 
     @override
     def on_lost(self, reason: str) -> None:
-        self._worker = None
+        if self._worker is not None:
+            self._worker = None
+            self._renew_secrets()
         self._reports.lose(reason)
 
     def _tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:

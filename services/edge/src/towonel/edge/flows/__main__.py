@@ -1,6 +1,7 @@
 """Entry point of an edge's flow worker: its last argument is the descriptor of its channel to control."""
 
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,8 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # each port has a socket
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     worker = FlowWorker(Channel(socket.socket(fileno=int(sys.argv[-1]))))
     gc.collect()
     gc.freeze()

@@ -113,7 +113,7 @@ class FlowWorker(Handler):
             case SessionServices(session_id, names, ended):
                 sessions.change_services(session_id, names, ended=ended)
             case SessionSecret(session_id, index, secret):
-                sessions.add_secret(session_id, index, secret, self._loop.wheel.now)
+                sessions.add_secret(session_id, index, secret)
             case SessionGoingAway(session_id):
                 sessions.go_away(session_id)
             case SessionEnded(session_id):

@@ -90,12 +90,12 @@ class AgentSessions:
         link = FlowSession(DatagramEnd.EDGE, now, self._transmit, self._loss, is_v6=self._is_v6)
         self._sessions[session_id] = AgentSession(session_id, tenant_id, link)
 
-    def add_secret(self, session_id: bytes, index: int, secret: bytes, now: float) -> None:
+    def add_secret(self, session_id: bytes, index: int, secret: bytes) -> None:
         """Take packets of a session under a secret, too."""
         session = self._sessions.get(session_id)
         if session is not None:
             self._by_index[index] = session
-            over = session.link.add_secret(index, secret, now)
+            over = session.link.add_secret(index, secret)
             if over is not None:
                 self._by_index.pop(over, None)
 
