@@ -17,7 +17,7 @@ DIST ?= dist
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes bench-footprint images wheels e2e-containers e2e-kube check clean
+.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes bench-footprint images wheels e2e-containers e2e-kube chaos check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -137,6 +137,13 @@ e2e-containers: setup ## End-to-end scenarios of the images, with a Docker engin
 
 e2e-kube: setup ## End-to-end scenarios of the charts, on the cluster of KUBECONFIG, or on one that ../shared/kube starts
 	@.ci/kube $(RUN) pytest -s tests/e2e/kube
+
+# In a namespace of processes, too: whoever kills this kills all that it has started, and networks end with their processes.
+chaos: setup ## Hub, edge and agent with bad networks between them, as root: prints a table; SEED=7 repeats the run that had it
+	@unshare --pid --net --fork --mount-proc true 2>/dev/null \
+	|| { echo "make chaos needs namespaces of processes and networks: run it as root, where they are permitted" >&2; exit 1; }
+	@CHAOS_SEED=$${SEED:-$$RANDOM} unshare --pid --fork --kill-child --mount-proc \
+	  $(RUN) pytest -n 3 --dist load --maxschedchunk 1 tests/e2e/chaos
 
 check: lint types arch cover ## Everything that must be green before a change lands
 

@@ -14,7 +14,9 @@ _numbers = count()
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out tests that need a Docker engine or a cluster, unless they are asked for by their path."""
     name = collection_path.name
-    if name not in {"containers", "kube"} or any(f"e2e/{name}" in one for one in config.args):
+    if name not in {"chaos", "containers", "kube"} or any(
+        f"e2e/{name}" in one for one in config.args
+    ):
         return None
     return True
 

@@ -45,20 +45,24 @@ LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 class Surroundings:
     """What a program finds itself in: the control group of its memory, its user, and that of its workers.
 
-    It has so many `descriptors` at most.
+    It has so many `descriptors` at most. `network` is the file of a network namespace that is not this process'.
     """
 
     group: Path | None = None
     user: int | None = None
     worker_user: int | None = None
     descriptors: int | None = None
+    network: Path | None = None
 
     def enter(self) -> None:
-        """Let this process be one of the group, whose memory is counted from here on, and bound it."""
+        """Let this process be one of the group, whose memory is counted from here on, and of its network, and bound it."""
         if self.group is not None:
             enter(self.group)
         if self.descriptors is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
+        if self.network is not None:
+            with self.network.open() as namespace:
+                os.setns(namespace.fileno(), os.CLONE_NEWNET)
 
     def become_user(self) -> None:
         """Let this process be one of its user."""

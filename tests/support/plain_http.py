@@ -15,7 +15,7 @@ def plain_client(**options: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(verify=_NO_AUTHORITIES, trust_env=False, **options)
 
 
-async def get(port: int, target: str) -> httpx.Response:
+async def get(port: int, target: str, host: str = "127.0.0.1") -> httpx.Response:
     """Return the answer of a server of this machine to one request on a connection of its own.
 
     It costs a tenth of a client: for what is asked until it is there.
@@ -23,9 +23,9 @@ async def get(port: int, target: str) -> httpx.Response:
     Raises:
         OSError: if nothing listens, or the connection ends before the answer.
     """
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection(host, port)
     try:
-        request = f"GET {target} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
+        request = f"GET {target} HTTP/1.0\r\nHost: {host}\r\n\r\n"
         writer.write(request.encode())
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     finally:

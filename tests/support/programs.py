@@ -25,6 +25,7 @@ from towonel.runtime.settings import load
 type Name = Literal["hub", "edge", "agent"]
 STOP_S = 40.0
 NO_GROUPS: Mapping[str, MemoryGroup] = {}
+NO_NETWORKS: Mapping[str, Path] = {}
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -208,17 +209,17 @@ async def own_processes(
     worker_user: int | None = None,
     groups: Mapping[str, MemoryGroup] = NO_GROUPS,
     descriptors: int | None = None,
+    networks: Mapping[str, Path] = NO_NETWORKS,
 ) -> AsyncIterator[ProcessRunner]:
     """Run the programs as forked processes, or by their commands, which costs them their imports.
 
-    Forked workers are those of another user, where one is given; a forked program and its workers are in
-    the group of its name, if there is one, and has so many descriptors.
+    What is forked has `worker_user` in workers, so many descriptors, and the group and network of its program's name.
     """
 
     async def fork(program: str, environ: Mapping[str, str], output: Path) -> Process:
         group = groups[program].folder if program in groups else None
-        surroundings = Surroundings(group, worker_user=worker_user, descriptors=descriptors)
-        return await fork_server.start(program, environ, output, surroundings=surroundings)
+        found = Surroundings(group, None, worker_user, descriptors, networks.get(program))
+        return await fork_server.start(program, environ, output, surroundings=found)
 
     runner = ProcessRunner(folder, fork if forked else execute, groups)
     try:

@@ -31,10 +31,11 @@ class Node[P: Program]:
     port: int
     health_port: int
     environ: dict[str, str]
+    health_host: str = "127.0.0.1"
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of a metric that carry these labels."""
-        text = (await plain_http.get(self.health_port, "/metrics")).text
+        text = (await plain_http.get(self.health_port, "/metrics", self.health_host)).text
         assert f"# TYPE {name} " in text, f"there is no metric {name}"
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         return sum(
@@ -72,6 +73,7 @@ class Stack:
     edges: list[Node[Program]] = field(default_factory=list)
     agents: list[Node[Program]] = field(default_factory=list)
     way: Way = "any"  # of clients between edge and agent
+    agent_host: str = "127.0.0.1"  # where agents say how they are
 
     @property
     def hub_url(self) -> str:
@@ -161,9 +163,11 @@ class Stack:
     async def _start(
         self, name: Name, port: int, environ: dict[str, str], prefix: str, *, wait: bool = True
     ) -> Node[Program]:
+        health_host = self.agent_host if name == "agent" else "127.0.0.1"
         health_port = free_port()
-        environ |= {f"{prefix}_HEALTH_LISTEN_ADDR": f"127.0.0.1:{health_port}"}
-        node = Node(await self.runner.start(name, environ), port, health_port, environ)
+        environ |= {f"{prefix}_HEALTH_LISTEN_ADDR": f"{health_host}:{health_port}"}
+        program = await self.runner.start(name, environ)
+        node = Node(program, port, health_port, environ, health_host)
         if wait:
             await ready(node)
         return node
@@ -195,7 +199,7 @@ async def ready(node: Node[Program]) -> None:
 
     async def says_ready() -> bool:
         try:
-            return (await plain_http.get(node.health_port, "/readyz")).is_success
+            return (await plain_http.get(node.health_port, "/readyz", node.health_host)).is_success
         except OSError:
             return False
 

@@ -160,6 +160,17 @@ def test_an_origin_that_lasts_is_kept_alive_and_its_lane_is_looked_after(use: Us
     assert receive(use.origin, 11) == b"still there"
 
 
+def test_a_lane_whose_other_end_vanishes_is_noticed_in_35_s_though_nothing_is_on_the_way(
+    use: Use,
+) -> None:
+    tcp, lanes = socket.IPPROTO_TCP, (*use.relay.edge.session.busy, *use.relay.agent.session.busy)
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    found = [[lane.sock.getsockopt(tcp, option) for option in options] for lane in lanes]
+
+    assert len(found) == 2
+    assert [idle_s + interval_s * probes for idle_s, interval_s, probes in found] == [35, 35]
+
+
 def fail_after_end(use: Use, sent: bytes) -> None:
     """Let an origin end its answer, and fail while the client still sends."""
     use.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)

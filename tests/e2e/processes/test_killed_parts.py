@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support.byte_streams import MIB, PIECE, piece
 from support.clients import client_hello
 from support.descriptors import links_of
 from support.memory import processes_of
@@ -20,11 +21,8 @@ from support.stack import Node, Stack, running_stack, service, settle, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
 CLIENTS, WITHIN_S = 24, 60
-PIECE, MIB = 65_536, 1024 * 1024
 ALERT = bytes([21, 3, 3, 0, 2, 2, 80])
 NUMBER_BYTES = 8
-PATTERN = random.Random(9).randbytes(MIB)
-PATTERN += PATTERN[:PIECE]
 PARTS = ("edge worker", "agent worker", "agent", "edge")
 
 
@@ -43,12 +41,6 @@ class Plan:
             return cls(0, 100 * MIB, rng.randrange(50 * MIB))
         up, down = (rng.randrange(rng.choice((2, 2_000, 200_000))) for _ in range(2))
         return cls(up, down, down + 1)
-
-
-def piece(stream: int, at: int, size: int) -> bytes:
-    """Return some bytes of a stream that differs from others."""
-    start = (stream * 7919 + at) % MIB
-    return PATTERN[start : start + size]
 
 
 async def send(writer: asyncio.StreamWriter, stream: int, size: int) -> None:

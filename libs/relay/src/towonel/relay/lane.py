@@ -10,7 +10,7 @@ from towonel.relay.lane_events import LaneEvents
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.socket_end import STALL_CHECK_S
-from towonel.relay.sockets import end_on_close
+from towonel.relay.sockets import end_on_close, tune_lane
 from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lanes
 from towonel.wire.errors import Code
@@ -31,6 +31,7 @@ class Lane(LaneEvents):
     def __init__(self, sock: SocketType, loop: Loop, memory: Memory, state: LaneState) -> None:
         tls = sock if isinstance(sock, TlsSocket) else None
         super().__init__(sock, loop, memory if tls is None else tls.memory, state)
+        tune_lane(sock)
         if tls is not None:
             self._tls = tls
         self.resting = True

@@ -19,6 +19,11 @@ NOTSENT_BYTES: Final = 256 * 1024  # kernel buffers are memory, too
 _KEEPALIVE_IDLE_S: Final = 60
 _KEEPALIVE_INTERVAL_S: Final = 15
 _KEEPALIVE_PROBES: Final = 4
+_LANE_KEEPALIVE: Final = (
+    20,
+    5,
+    3,
+)  # the same of a lane: 35 s in all, as for PING and PONG of an idle one
 _ABORT: Final = struct.pack("ii", 1, 0)
 _NO_LINGER: Final = struct.pack("ii", 0, 0)
 _IPV6_PARTS: Final = 4  # of the name of a socket
@@ -90,6 +95,15 @@ def tune_lasting(sock: SocketType) -> None:
     sock.setsockopt(tcp, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
     sock.setsockopt(tcp, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
     sock.setsockopt(tcp, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+
+
+def tune_lane(sock: SocketType) -> None:
+    """Have an end of a lane notice sooner that the other is gone: a client waits there, and may have nothing to send."""
+    tcp = socket.IPPROTO_TCP
+    idle_s, interval_s, probes = _LANE_KEEPALIVE
+    sock.setsockopt(tcp, socket.TCP_KEEPIDLE, idle_s)
+    sock.setsockopt(tcp, socket.TCP_KEEPINTVL, interval_s)
+    sock.setsockopt(tcp, socket.TCP_KEEPCNT, probes)
 
 
 def end_on_close(sock: SocketType, hop: Hop | None = None) -> None:

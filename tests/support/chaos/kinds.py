@@ -1,0 +1,81 @@
+"""Kinds of services that carry traffic through a bad network: another one is an entry of `KINDS`."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from support.chaos.bad_network import PUBLIC
+from support.chaos.uses import Use, download, echo, upload
+from support.clients import Client, Streams
+from support.stack import service
+from support.tcp_origins import tcp_service
+
+HOSTNAME = "app.chaos.example.eu"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Ports of one service: of its origin at home, and its public one."""
+
+    origin: int
+    public: int
+    trust: ssl.SSLContext
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Kind of service.
+
+    Args:
+        variable: of an agent's environment, which has a list of these services.
+        has_tls: whether its origins speak TLS; and so an end that is none is not seen by a client of asyncio.
+        uses: that its connections are made of.
+        describe: returns a service as the variable has it.
+        connect: connects to it as a client does.
+    """
+
+    name: str
+    variable: str
+    has_tls: bool
+    uses: tuple[Use, ...]
+    describe: Callable[[Place], Mapping[str, object]]
+    connect: Callable[[Place], AbstractAsyncContextManager[Streams]]
+
+
+@contextlib.asynccontextmanager
+async def connect_tcp(place: Place) -> AsyncIterator[Streams]:
+    """Connect to the port of a TCP service."""
+    reader, writer = await asyncio.open_connection(PUBLIC, place.public)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+def connect_https(place: Place) -> AbstractAsyncContextManager[Streams]:
+    """Connect to the edge, and name the service."""
+    return Client(place.public, place.trust, HOSTNAME).connect()
+
+
+STREAM_USES: tuple[Use, ...] = (download, upload, echo)
+KINDS = (
+    Kind(
+        name="https",
+        variable="TOWONEL_AGENT_SERVICES",
+        has_tls=True,
+        uses=STREAM_USES,
+        describe=lambda place: service(HOSTNAME, place.origin),
+        connect=connect_https,
+    ),
+    Kind(
+        name="tcp",
+        variable="TOWONEL_AGENT_TCP_SERVICES",
+        has_tls=False,
+        uses=STREAM_USES,
+        describe=lambda place: tcp_service("chaos", place.origin, place.public),
+        connect=connect_tcp,
+    ),
+)
