@@ -4,19 +4,12 @@ import os
 import select
 import time
 from collections.abc import Callable
-from typing import override
 
-from towonel.relay.loop import Handler, Loop
+from towonel.relay.flows.reader import DatagramReader
+from towonel.relay.flows.sockets import DatagramSocket, Endpoint, bind_datagrams
+from towonel.relay.loop import Loop
 
 WAIT_S = 10.0
-
-
-class _Ready(Handler):
-    """Descriptor that is always ready, so that no turn waits for others."""
-
-    @override
-    def on_ready(self, events: int) -> None:
-        pass
 
 
 class FlowLoop:
@@ -31,8 +24,13 @@ class FlowLoop:
         self.now = 1000.0
         self.loop = Loop(clock=lambda: self.now)
         self.crashes: list[Exception] = []
-        self._ready = os.eventfd(1)
-        self.loop.add(self._ready, _Ready(), select.EPOLLIN)
+        self._ready = os.eventfd(1)  # always, so that no turn waits for others
+        silent = DatagramSocket(bind_datagrams("127.0.0.1", 0))
+        self._silent = DatagramReader(self.loop, silent, self._ignore, self.crashes.append)
+        self.loop.add(self._ready, self._silent, select.EPOLLIN)
+
+    def _ignore(self, _data: bytes, _endpoint: Endpoint) -> None:
+        """Take what nobody sends."""
 
     def turn(self, times: int = 3) -> None:
         """Act on what has come already."""
@@ -53,6 +51,7 @@ class FlowLoop:
 
     def close(self) -> None:
         """End it; whatever crashed is a failure."""
+        self._silent.close()
         self.loop.close()
         os.close(self._ready)
         assert self.crashes == []
