@@ -229,9 +229,10 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     ),
     Code.RATE_LIMITED: CodeText(
         "hub, edge, agent",
-        "Too many requests, sessions, handshakes, messages or changes in a short time.",
+        "Too many requests, sessions, handshakes, messages, changes or, above a tenant's own limit, new"
+        " client connections in a short time.",
         "Come back later (`Retry-After`); if it is your own traffic, raise the limit that the message"
-        " names.",
+        " names; that of a tenant's clients is `towonel invite edit --max-connection-rate`.",
     ),
     Code.LIMIT_EXCEEDED: CodeText(
         "edge",
@@ -270,6 +271,11 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "hub",
         "This path of the API does not take this HTTP method.",
         "Use one of those in the answer's `Allow`.",
+    ),
+    Code.TOO_MANY_CONNECTIONS: CodeText(
+        "edge",
+        "The tenant has as many client connections at this edge as its own limit lets it have.",
+        "Raise it, if that is wanted traffic: `towonel invite edit --max-connections`.",
     ),
     Code.NO_ROUTE: CodeText(
         "edge",

@@ -10,6 +10,7 @@ from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import TAG_BYTES, Route, RouteDelta, TlsMode, decode_delta, encode_delta
+from towonel.wire.tenant_limits import MAX_LIMIT, TenantLimits
 
 TENANTS = st.binary(min_size=32, max_size=32).map(TenantId)
 ROUTES = st.one_of(
@@ -29,6 +30,8 @@ ROUTES = st.one_of(
         st.integers(0, 65535),
     ),
 )
+LIMITED = st.none() | st.integers(1, MAX_LIMIT)
+LIMITS = st.builds(TenantLimits, LIMITED, LIMITED, LIMITED)
 DELTAS = st.builds(
     RouteDelta,
     st.integers(0, 2**63 - 1),
@@ -38,6 +41,7 @@ DELTAS = st.builds(
     st.lists(TENANTS, max_size=3).map(tuple),
     st.lists(TENANTS, max_size=3).map(tuple),
     st.none() | st.binary(min_size=TAG_BYTES, max_size=TAG_BYTES),
+    st.dictionaries(TENANTS, LIMITS, max_size=3),
 )
 TENANT = bytes(range(32))
 ROUTE = {"kind": "https", "name": "a.eu", "tls": "passthrough", "tenant": TENANT}
@@ -78,6 +82,8 @@ def test_routes_of_a_kind_mode_or_name_not_known_here_are_left_out(changed: dict
         ({**DELTA, "removed": [1]}, Code.MALFORMED),
         ({**DELTA, "blocked": [b"short"]}, Code.MALFORMED),
         ({**DELTA, "routes": [{**ROUTE, "tenant": b"short"}]}, Code.MALFORMED),
+        ({**DELTA, "limits": [{"tenant": b"short"}]}, Code.MALFORMED),
+        ({**DELTA, "limits": [{"tenant": TENANT, "bandwidth": -1}]}, Code.MALFORMED),
         ({**DELTA, "routes": [{**ROUTE, "port": 1}]}, Code.MALFORMED),
         ({**DELTA, "routes": [{**ROUTE, "kind": "tcp"}]}, Code.MALFORMED),
     ],

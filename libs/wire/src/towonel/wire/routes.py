@@ -1,7 +1,7 @@
 """Routes and their codec between hub and edges: a snapshot, or a delta since a revision."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from itertools import batched
@@ -13,6 +13,7 @@ from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
+from towonel.wire.tenant_limits import TenantLimits, decode_limits, encode_limits
 
 FORMAT_VERSION = 1
 CHANGES_CHANNEL = "towonel:routes"  # of Redis, on which hubs publish each new revision, in decimal
@@ -56,10 +57,11 @@ _service = lru_cache(maxsize=4096)(ServiceKey)  # one object for all clients of 
 
 @dataclass(frozen=True, slots=True)
 class RouteDelta:
-    """Delta that leads to `revision`; a snapshot replaces everything, blocked tenants included.
+    """Delta that leads to `revision`; a snapshot replaces everything, blocked tenants and limits included.
 
     `tag` is random for each revision. A database that was put back to an older copy uses its numbers
     again, for other changes: then the tag differs. It is None from a hub of an older version.
+    `limits` are those of tenants that changed; a tenant without any in a delta has none any more.
     """
 
     revision: int
@@ -69,6 +71,9 @@ class RouteDelta:
     blocked: tuple[TenantId, ...] = ()
     unblocked: tuple[TenantId, ...] = ()
     tag: bytes | None = None
+    limits: Mapping[TenantId, TenantLimits] = field(
+        default_factory=dict[TenantId, TenantLimits], hash=False
+    )
 
 
 def encode_delta(delta: RouteDelta) -> bytes:
@@ -88,6 +93,8 @@ def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) ->
     }
     if delta.tag is not None:
         fields["tag"] = delta.tag
+    if delta.limits:
+        fields["limits"] = encode_limits(delta.limits)
     head = b"".join(cbor.encode(name) + cbor.encode(value) for name, value in fields.items())
     routes = cbor.encode("routes") + cbor.array_head(len(delta.routes))
     yield cbor.map_head(len(fields) + 1) + head + routes
@@ -118,6 +125,7 @@ def decode_delta(data: bytes) -> RouteDelta:
         _read_tenants(fields, "blocked"),
         _read_tenants(fields, "unblocked"),
         fields.octets("tag", TAG_BYTES) if "tag" in fields.values else None,
+        decode_limits(fields.items("limits", MAX_ITEMS) if "limits" in fields.values else ()),
     )
 
 

@@ -6,18 +6,20 @@ import typer
 
 from towonel.api.invites import InviteDetail
 from towonel.cli.command import hub_command
-from towonel.cli.commands.invite.flags import (
-    InviteChanges,
+from towonel.cli.commands.invite.flags import InviteChanges, parse_edit
+from towonel.cli.conditional_edit import Force, send_edit
+from towonel.cli.options.expiry import ExpiresAt
+from towonel.cli.options.flags import ItemId
+from towonel.cli.options.limits import (
     MaxAgents,
+    MaxBandwidth,
+    MaxConnectionRate,
+    MaxConnections,
     MaxHostnames,
     MaxPorts,
     MaxServices,
     format_limits,
-    parse_edit,
 )
-from towonel.cli.conditional_edit import Force, send_edit
-from towonel.cli.options.expiry import ExpiresAt
-from towonel.cli.options.flags import ItemId
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time, now
 from towonel.client.operator import OperatorClient
@@ -71,6 +73,7 @@ async def show(hub: OperatorClient, invite_id: ItemId) -> Output:
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --add-hostname b.example.eu --expires never",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --serve-for 30d",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --port udp:27015-27030 --max-services 20",
+    "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --max-connections 500 --max-bandwidth 100M",
 )
 async def edit(
     hub: OperatorClient,
@@ -89,6 +92,9 @@ async def edit(
     max_agents: MaxAgents = None,
     max_ports: MaxPorts = None,
     max_hostnames: MaxHostnames = None,
+    max_connections: MaxConnections = None,
+    max_connection_rate: MaxConnectionRate = None,
+    max_bandwidth: MaxBandwidth = None,
     force: Force = False,
 ) -> Output:
     """Change what a live invite may do; its token stays good."""
@@ -97,6 +103,9 @@ async def edit(
         "agents": max_agents,
         "ports": max_ports,
         "hostnames": max_hostnames,
+        "connections": max_connections,
+        "connection_rate": max_connection_rate,
+        "bandwidth": max_bandwidth,
     }
     changes = InviteChanges(
         *(name, hostnames, add_hostname, remove_hostname),

@@ -176,7 +176,7 @@ class RouteCache:
                 async for part in source.stream_routes(session, since, self._rows_at_once):
                     known.apply(part)
                 known.tags |= await source.read_tags(session, since)
-        known.finish(head.revision, head.pruned, head.blocks)
+        known.finish(head.revision, head.pruned, head.blocks, head.limits)
         if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:
             self._version += 1
             self._encoded.clear()
