@@ -35,6 +35,7 @@ def change_routes(
                 change = table.apply(decode_delta(message.delta))
                 relays.cut(change.blocked)
                 relays.recheck(change.changed)
+                relays.limit(change.limited)
             case RoutesFrozen():
                 table.layers.freeze()
             case RouteIndex():
