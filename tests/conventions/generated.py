@@ -144,6 +144,13 @@ def message_table() -> str:
     return table(("type", "message", "keys", "meaning"), rows)
 
 
+_LIMITS = (
+    "limits of the clients of tenants, missing where there are none: `tenant` (32 bytes), and those that"
+    " there are of `connections`, `connection_rate` (a second) and `bandwidth` (bits a second); in a delta"
+    " one without any says that its tenant has none any more, and a snapshot replaces all"
+)
+
+
 def route_table() -> str:
     rows = [
         ("`v`", "uint", f"{routes.FORMAT_VERSION}"),
@@ -160,6 +167,7 @@ def route_table() -> str:
             "array of 32 bytes",
             "tenants whose grants are void, and those that hold again",
         ),
+        ("`limits`", "array of maps", _LIMITS),
         (
             "`tag`",
             f"{routes.TAG_BYTES} bytes",

@@ -1,18 +1,15 @@
 """Pacer: connections of a tenant have its bandwidth together, each in its turn."""
 
 from collections.abc import Iterator
-from typing import override
 
 import pytest
-from support.callback_handler import CallbackHandler
+from support.callback_handler import CallbackEnd, CallbackHandler
 from support.relay import tcp_pair
 
 from towonel.relay.core.rate_limit import RateLimit
 from towonel.relay.loop import Loop, TurnGroup
-from towonel.relay.memory import BUFFER_BYTES, Memory
+from towonel.relay.memory import BUFFER_BYTES
 from towonel.relay.pacing.pacer import MIN_BURST, Pacer, plan_bytes
-from towonel.relay.pipes import PipePool
-from towonel.relay.socket_end import SocketEnd
 
 MBIT = 1_000_000
 SLACK = BUFFER_BYTES + MIN_BURST
@@ -27,20 +24,20 @@ class StoppedClock:
         return self.now
 
 
-class Reader(SocketEnd):
+class Reader:
     """Socket from which a buffer can be read again and again, as far as its pacer admits that."""
 
     def __init__(self, loop: Loop, pacer: Pacer, size: int) -> None:
         sock, self.far = tcp_pair()
-        super().__init__(sock, loop, Memory(PipePool(0)))
+        self.end = CallbackEnd(sock, loop, self.on_readable, self.on_crash)
+        self.loop = loop
         self.pacer: Pacer | None = pacer
         self.size, self.reads = size, 0
         self.bug: Exception | None = None
         self.crashed: Exception | None = None
 
-    @override
     def on_readable(self) -> None:
-        if self.pacer is not None and not self.pacer.admits(self):
+        if self.pacer is not None and not self.pacer.admits(self.end):
             return
         if self.bug is not None:
             raise self.bug
@@ -48,15 +45,9 @@ class Reader(SocketEnd):
             self.reads += 1
             if self.pacer is not None:
                 self.pacer.spend(self.size)
-                self.loop.queue(self)
+                self.loop.queue(self.end)
 
-    @override
-    def take_turn(self) -> bool:
-        self.on_readable()
-        return False
-
-    @override
-    def crash(self, error: Exception) -> None:
+    def on_crash(self, error: Exception) -> None:
         self.crashed = error
 
 
@@ -73,9 +64,9 @@ class Paced:
 
     def add(self, size: int = BUFFER_BYTES) -> Reader:
         reader = Reader(self.loop, self.pacer, size)
-        self.loop.add(reader.descriptor, reader, 0)
+        self.loop.add(reader.end.descriptor, reader.end, 0)
         self.readers.append(reader)
-        self.loop.queue(reader)
+        self.loop.queue(reader.end)
         return reader
 
     def run(self, for_s: float = 0.0, step_s: float = 0.01) -> None:
@@ -96,8 +87,8 @@ class Paced:
 
     def close(self) -> None:
         for reader in self.readers:
-            if reader.sock.fileno() >= 0:
-                reader.close()
+            if reader.end.sock.fileno() >= 0:
+                reader.end.close()
             reader.far.close()
         self.loop.close()
 
@@ -135,7 +126,7 @@ def test_a_tenant_below_its_bandwidth_waits_for_nothing(paced: Paced) -> None:
     for _ in range(100):
         paced.clock.now += 0.01
         paced.loop.wheel.now = paced.clock.now
-        assert paced.pacer.admits(reader)
+        assert paced.pacer.admits(reader.end)
         paced.pacer.spend(12_000)
 
     assert not paced.pacer.queued
@@ -172,8 +163,8 @@ def test_without_a_limit_all_that_waited_go_on(paced: Paced) -> None:
 def test_what_is_closed_gets_no_turn(paced: Paced) -> None:
     gone, stays = paced.add(), paced.add()
     paced.run(0.3)
-    paced.pacer.forget(gone)
-    gone.close()
+    paced.pacer.forget(gone.end)
+    gone.end.close()
     before = gone.reads
     paced.run(1.0)
 
@@ -194,10 +185,10 @@ def test_a_bug_of_one_ends_that_one_alone(paced: Paced) -> None:
 
 def test_turns_of_those_that_waited_are_turns_of_their_group(paced: Paced) -> None:
     reader = paced.add()
-    reader.group = TurnGroup()
+    group = reader.end.group = TurnGroup()
     paced.run(0.3)
 
-    assert paced.pacer.group is reader.group
+    assert paced.pacer.group is group
 
 
 def test_others_of_several_processes_are_heard_within_a_second(paced: Paced) -> None:

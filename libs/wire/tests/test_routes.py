@@ -9,8 +9,8 @@ from towonel.wire import routes
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.tenant_limits import MAX_LIMIT, TenantLimits
 from towonel.wire.routes import TAG_BYTES, Route, RouteDelta, TlsMode, decode_delta, encode_delta
-from towonel.wire.tenant_limits import MAX_LIMIT, TenantLimits
 
 TENANTS = st.binary(min_size=32, max_size=32).map(TenantId)
 ROUTES = st.one_of(

@@ -6,8 +6,8 @@ from towonel.edge.core.route_pieces import PIECE_BYTES, encode_pieces, to_delta
 from towonel.edge.core.route_table import RouteTable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import Route, RouteDelta, decode_delta
-from towonel.wire.tenant_limits import TenantLimits
 
 TENANT = TenantId(b"a" * 32)
 LABEL = "a" * 60

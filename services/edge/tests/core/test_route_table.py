@@ -13,8 +13,8 @@ from towonel.edge.core.route_table import (
 )
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import Route, RouteDelta, TlsMode, decode_delta, encode_delta
-from towonel.wire.tenant_limits import NO_LIMITS, TenantLimits
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
 

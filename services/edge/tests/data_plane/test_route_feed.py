@@ -33,8 +33,8 @@ from towonel.relay.loop import Loop
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import Route, RouteDelta
-from towonel.wire.tenant_limits import TenantLimits
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
 FEW = 20

@@ -9,8 +9,8 @@ from support.hub import TestHub
 from towonel.api.invites import InviteEdit, InviteIn
 from towonel.api.limits import Limits
 from towonel.api.tenants import TenantEdit
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import RouteDelta
-from towonel.wire.tenant_limits import NO_LIMITS, TenantLimits
 
 pytestmark = pytest.mark.both_databases
 FEW = Limits(connections=5, connection_rate=2, bandwidth=10_000_000)

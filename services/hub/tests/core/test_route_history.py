@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from towonel.hub.core.route_history import TAGS, Block, LimitsChange, RouteChange, RouteHistory
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import Route, RouteDelta
-from towonel.wire.tenant_limits import NO_LIMITS, TenantLimits
 
 TENANTS = [TenantId(bytes([at]) * 32) for at in range(3)]
 KEYS = [f"https:{name}.eu" for name in "abcd"]

@@ -1,5 +1,6 @@
 """Flags of a tenant's limits: its quotas at the hub, and what its clients may do at edges."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +32,11 @@ MaxConnectionRate = Annotated[str | None, _edge_option("N", "New clients a secon
 MaxBandwidth = Annotated[
     str | None, _edge_option("BITS", "Bits a second, both ways together: 500k, 10M, 1G")
 ]
+
+
+def name_limits(*texts: str | None) -> Mapping[str, str | None]:
+    """Return the texts of flags by the names of their limits, in whose order they are."""
+    return dict(zip(Limits.model_fields, texts, strict=True))
 
 
 def parse_limits(**texts: str | None) -> Limits | None:

@@ -13,7 +13,7 @@ from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
-from towonel.wire.tenant_limits import TenantLimits, decode_limits, encode_limits
+from towonel.wire.policy.tenant_limits import TenantLimits, decode_limits, encode_limits
 
 FORMAT_VERSION = 1
 CHANGES_CHANNEL = "towonel:routes"  # of Redis, on which hubs publish each new revision, in decimal

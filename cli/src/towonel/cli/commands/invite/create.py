@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from towonel.api.invites import MAX_EXPIRY_S, MAX_SERVING_S, InviteIn
+from towonel.api.invites import MAX_EXPIRY_S, MAX_SERVING_S, InviteIn, InviteOut
 from towonel.api.limits import Limits
 from towonel.cli.command import hub_command
 from towonel.cli.commands.invite.flags import parse_hostnames, parse_invite_name
@@ -66,6 +66,10 @@ async def create(
     )
     invite = parse_invite(name, hostnames, expires, serve_for, limits)
     created = await create_once(lambda key: hub.invites.create(invite, idempotency_key=key))
+    return _render(created, invite, serve_for)
+
+
+def _render(created: InviteOut, invite: InviteIn, serve_for: str) -> Output:
     fields = [
         ("invite", created.invite_id),
         ("tenant", created.tenant_id.hex()),
@@ -76,9 +80,9 @@ async def create(
     ]
     document: dict[str, object] = created.model_dump()
     document |= {"hostnames": invite.hostnames, "serves_for_secs": invite.serves_for_secs}
-    if limits is not None:
-        fields.append(("limits", format_limits(limits)))
-        document["limits"] = limits.model_dump()
+    if invite.limits is not None:
+        fields.append(("limits", format_limits(invite.limits)))
+        document["limits"] = invite.limits.model_dump()
     token = token_blocks("agent", "TOWONEL_INVITE_TOKEN", created.token)
     return Output(document, Fields(fields), *token)
 

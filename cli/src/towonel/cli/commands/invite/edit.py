@@ -19,6 +19,7 @@ from towonel.cli.options.limits import (
     MaxPorts,
     MaxServices,
     format_limits,
+    name_limits,
 )
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time, now
@@ -98,19 +99,13 @@ async def edit(
     force: Force = False,
 ) -> Output:
     """Change what a live invite may do; its token stays good."""
-    limits = {
-        "services": max_services,
-        "agents": max_agents,
-        "ports": max_ports,
-        "hostnames": max_hostnames,
-        "connections": max_connections,
-        "connection_rate": max_connection_rate,
-        "bandwidth": max_bandwidth,
-    }
+    limits = name_limits(
+        *(max_services, max_agents, max_ports, max_hostnames),
+        *(max_connections, max_connection_rate, max_bandwidth),
+    )
     changes = InviteChanges(
-        *(name, hostnames, add_hostname, remove_hostname),
-        *(add_port, remove_port, expires, expires_at),
-        *(serve_for, serve_until, limits),
+        *(name, hostnames, add_hostname, remove_hostname, add_port, remove_port),
+        *(expires, expires_at, serve_for, serve_until, limits),
     )
     current = await hub.invites.get(invite_id)
     edit_request = parse_edit(current.value, changes, now())

@@ -19,6 +19,7 @@ from towonel.cli.options.limits import (
     MaxPorts,
     MaxServices,
     format_limits,
+    name_limits,
     parse_limits,
 )
 from towonel.cli.options.port_ranges import format_range
@@ -58,16 +59,11 @@ async def edit(
 ) -> Output:
     """Change a tenant's name or limits."""
     wanted_id = parse_tenant_id(tenant, tenant_id)
-    limits = parse_limits(
-        services=max_services,
-        agents=max_agents,
-        ports=max_ports,
-        hostnames=max_hostnames,
-        connections=max_connections,
-        connection_rate=max_connection_rate,
-        bandwidth=max_bandwidth,
+    limits = name_limits(
+        *(max_services, max_agents, max_ports, max_hostnames),
+        *(max_connections, max_connection_rate, max_bandwidth),
     )
-    fields = {"name": name, "limits": limits}
+    fields = {"name": name, "limits": parse_limits(**limits)}
     changes = {field: value for field, value in fields.items() if value is not None}
     if not changes:
         raise UsageError("nothing to change: give at least one of the flags that --help lists")

@@ -9,8 +9,8 @@ from typing import Final
 
 from towonel.edge.core.route_layers import Layer
 from towonel.wire.ids import TenantId
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import RouteDelta, encode_delta
-from towonel.wire.tenant_limits import TenantLimits
 
 PIECE_BYTES: Final = 32 * 1024  # at most
 _TENANTS, _ROUTES, _KEYS = 500, 50, 100  # of one piece; a name has up to 253 bytes

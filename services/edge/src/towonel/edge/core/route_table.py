@@ -12,8 +12,8 @@ from towonel.edge.core.route_index import RouteIndex
 from towonel.edge.core.route_layers import RouteLayers
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, wildcard_of
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import Route, RouteDelta
-from towonel.wire.tenant_limits import NO_LIMITS, TenantLimits
 
 
 @dataclass(frozen=True, slots=True)

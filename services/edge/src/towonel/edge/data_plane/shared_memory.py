@@ -2,7 +2,7 @@
 
 import os
 
-from towonel.edge.core.shared_use import COLUMNS, SharedLimits
+from towonel.edge.core.shared_use import COLUMNS
 from towonel.edge.worker.messages import Start
 from towonel.edge.worker.shared import POOLS, count_rows, share_limits
 from towonel.relay.core.lane_counts import NO_LANES, NO_SLOT, LaneSums, sum_lanes
@@ -27,7 +27,7 @@ class SharedMemory:
         with need_memory_file("the counts that its workers share"):
             self._descriptor = create_rows(rows, columns)
             self._rows = map_rows(self._descriptor, rows, columns)
-        self.limits: SharedLimits | None = share_limits(start, self._rows, start.workers)
+        self.limits = share_limits(start, self._rows, start.workers)
 
     def duplicate(self) -> int:
         """Return a descriptor for a worker."""
@@ -46,6 +46,5 @@ class SharedMemory:
 
     def close(self) -> None:
         """Give the memory back, once no worker has it any more."""
-        self.limits = None
         self._rows.clear()
         os.close(self._descriptor)

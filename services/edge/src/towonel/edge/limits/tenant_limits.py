@@ -10,7 +10,7 @@ from towonel.relay.loop import Loop
 from towonel.relay.pacing.pacer import Pacer, plan_bytes
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
-from towonel.wire.tenant_limits import NO_LIMITS, TenantLimits
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 
 
 class WorkerLimits:

@@ -80,9 +80,7 @@ class ClientService:
         self.admission = Admission(_limits_of(start), shared)
         self.limits = WorkerLimits(self.table.limits, self.admission, loop, limits)
         self.lanes = EdgeLanes(
-            loop,
-            memory,
-            LaneReports(self.admission, self.counters, send),
+            *(loop, memory, LaneReports(self.admission, self.counters, send)),
             edge_id=start.edge_id,
             certificate_hash=start.certificate_hash,
             tls=EdgeTls(start.certificate_pem, start.key_pem),

@@ -8,8 +8,8 @@ from itertools import takewhile
 from towonel.hub.core import counts
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import Route, RouteDelta
-from towonel.wire.tenant_limits import TenantLimits
 
 TAGS = 10_000  # of the newest revisions are known; an edge that knows none of them gets a snapshot
 

@@ -15,7 +15,7 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import LIMITED, REVOKED, SERVED, InviteRow, RemovalRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
-from towonel.wire.tenant_limits import NO_LIMITS, TenantLimits
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 
 
 async def find(session: AsyncSession, tenant_id: bytes) -> InviteRow | None:
@@ -98,6 +98,12 @@ async def set_limits(write: Write, row: InviteRow, limits: Limits) -> None:
     for name in limits.model_fields_set:
         setattr(row, f"max_{name}", getattr(limits, name))
     if edge_limits_of(row) != before:
+        row.limits_revision = await write.next_revision()
+
+
+async def renew_limits(write: Write, row: InviteRow) -> None:
+    """Let edges hear that a tenant's limits hold no more, or again: those of revoked ones do not."""
+    if row.limits_revision is not None:
         row.limits_revision = await write.next_revision()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from towonel.wire.ids import TenantId
-from towonel.wire.tenant_limits import (
+from towonel.wire.policy.tenant_limits import (
     NO_LIMITS,
     TenantLimits,
     decode_limits,
