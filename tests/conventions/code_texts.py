@@ -277,6 +277,12 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "The tenant has as many client connections at this edge as its own limit lets it have.",
         "Raise it, if that is wanted traffic: `towonel invite edit --max-connections`.",
     ),
+    Code.CLIENT_NOT_ALLOWED: CodeText(
+        "edge",
+        "The client's address is in none of the service's `allow_cidrs`, or in one of its `deny_cidrs`.",
+        "Nothing, if it is to be kept out; else correct the service's lists. Behind a load balancer see that the edge"
+        " takes its PROXY header: `TOWONEL_EDGE_PROXY_PROTOCOL`.",
+    ),
     Code.NO_ROUTE: CodeText(
         "edge",
         "No tenant publishes the name that a client asked for, or no longer.",

@@ -70,6 +70,7 @@ class Code(IntEnum):
     TENANT_SUSPENDED = 0x4A
     METHOD_NOT_ALLOWED = 0x4B
     TOO_MANY_CONNECTIONS = 0x4C
+    CLIENT_NOT_ALLOWED = 0x4D
 
     # Not now: the caller may try again, or elsewhere.
     NO_ROUTE = 0x60

@@ -13,6 +13,7 @@ from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
+from towonel.wire.policy.client_networks import ClientNetworks, make_networks
 from towonel.wire.policy.tenant_limits import TenantLimits, decode_limits, encode_limits
 
 FORMAT_VERSION = 1
@@ -33,13 +34,14 @@ class TlsMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Route from a public name or port to a tenant's service."""
+    """Route from a public name or port to a tenant's service, for clients of all networks, or of some."""
 
     kind: ServiceKind
     name: str
     tenant_id: TenantId
     port: int | None = None
     tls_mode: TlsMode = TlsMode.PASSTHROUGH
+    clients: ClientNetworks | None = None
 
     @property
     def service(self) -> ServiceKey:
@@ -106,7 +108,7 @@ def decode_delta(data: bytes) -> RouteDelta:
     """Return the delta that `data` holds.
 
     Routes of a kind, a mode or a form of name that is unknown here are left out: a newer hub may
-    have them, and all other routes matter more.
+    have them, and all other routes matter more. So are those whose networks of clients are.
 
     Raises:
         ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, or MALFORMED.
@@ -135,6 +137,8 @@ def _encode_route(route: Route) -> dict[str, object]:
         value["port"] = route.port
     if route.kind is ServiceKind.HTTPS:
         value["tls"] = str(route.tls_mode)
+    if route.clients is not None:
+        value["allow"], value["deny"] = list(route.clients.allow), list(route.clients.deny)
     return {**value, "tenant": route.tenant_id}
 
 
@@ -144,15 +148,21 @@ def _decode_route(fields: Fields) -> Route | None:
     tenant = TenantId(fields.octets("tenant", ID_BYTES))
     port = fields.uint("port", LAST_PORT) if "port" in fields.values else None
     name = fields.text("name", MAX_HOSTNAME_CHARS)
+    allow, deny = _read_cidrs(fields, "allow"), _read_cidrs(fields, "deny")
     if kind not in ServiceKind or mode not in TlsMode:
         return None
     try:
         service = parse_service_key(ServiceKind(kind), name)
+        clients = make_networks(allow, deny)
     except ProtocolError:
         return None
     if (port is None) is not (service.kind is ServiceKind.HTTPS):
         raise field_error("port", "belongs to tcp and udp, and to them always")
-    return Route(service.kind, service.name, tenant, port, TlsMode(mode))
+    return Route(service.kind, service.name, tenant, port, TlsMode(mode), clients)
+
+
+def _read_cidrs(fields: Fields, name: str) -> tuple[str, ...]:
+    return _read_texts(fields, name) if name in fields.values else ()
 
 
 def _read_texts(fields: Fields, name: str) -> tuple[str, ...]:

@@ -176,6 +176,7 @@ class RouteRow(SQLModel, table=True):
     port: int | None = None
     tenant_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
     tls_mode: str
+    client_networks: str | None = None  # as of `ClientNetworks.encode`
     revision: int = Field(sa_column=_big(index=True))
     removed_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
 

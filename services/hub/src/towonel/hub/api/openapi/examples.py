@@ -94,7 +94,7 @@ EXAMPLES: dict[str, Any] = {
         "group": "default",
         "services": [
             {"kind": "https", "name": "app.example.eu"},
-            {"kind": "tcp", "name": "ssh", "port": 2222},
+            {"kind": "tcp", "name": "ssh", "port": 2222, "allow_cidrs": ["192.0.2.0/24"]},
             {"kind": "tcp", "name": "git", "port": "auto"},
         ],
     },

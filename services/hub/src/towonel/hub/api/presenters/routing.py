@@ -27,6 +27,7 @@ from towonel.hub.store.tables import (
     ServiceRow,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.client_networks import ClientNetworks, decode_networks
 
 
 def to_agent_items(
@@ -119,9 +120,16 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         group=row.group,
         created_at=to_datetime(row.created_at_ms),
         agents_live=len(hub.edge_reports.view.agents_serving(row.tenant_id, service_key(route))),
+        **to_cidrs(route),
         is_served=route.kind in SERVED_KINDS,
         listeners=to_listeners(hub, row.key),
     )
+
+
+def to_cidrs(route: RouteRow) -> dict[str, list[str]]:
+    """Return the networks of clients of a route, as the fields that say them."""
+    clients = decode_networks(route.client_networks) or ClientNetworks()
+    return {"allow_cidrs": list(clients.allow), "deny_cidrs": list(clients.deny)}
 
 
 def to_listeners(hub: Hub, key: str) -> list[Listener]:
@@ -159,6 +167,7 @@ def to_route_item(row: RouteRow) -> RouteItem:
         tls_mode=row.tls_mode,
         tenant_id=row.tenant_id,
         revision=row.revision,
+        **to_cidrs(row),
         is_served=row.kind in SERVED_KINDS,
     )
 
