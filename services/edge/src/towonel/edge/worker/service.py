@@ -183,7 +183,7 @@ class ClientService:
         """
         if client.record is not None:
             client.record.hello_at = time.monotonic()
-        client.route = route = find_route(self.table, name)
+        client.route = route = find_route(self.table, name, client.source.ip)
         client.routes_at, client.wanted = self.table.changes, route.service
         assert client.ticket is not None, "it is admitted"
         places = self.sessions.places(route.tenant_id, client.wanted)
