@@ -161,11 +161,14 @@ SPREAD = fields(
     topologyKeys={"type": "array", "items": TEXT},
     whenUnsatisfiable=one_of("ScheduleAnyway", "DoNotSchedule"),
 )
+_CIDRS: Schema = {"type": "array", "items": TEXT, "maxItems": 64}
+CIDRS: Schema = {"allow_cidrs": _CIDRS, "deny_cidrs": _CIDRS}
 SERVICE = fields(
     hostname={"type": "string", "minLength": 1},
     origin=ADDRESS,
     proxy_protocol=one_of("v2", "none"),
     tls_mode=one_of("passthrough"),
+    **CIDRS,
 )
 TCP_SERVICE = fields(
     name={"type": "string", "minLength": 1, "maxLength": 64},
@@ -173,6 +176,7 @@ TCP_SERVICE = fields(
     listen_port={"anyOf": [PORT, {"const": "auto"}]},
     proxy_protocol=one_of("v2", "none"),
     idle_timeout_secs={"type": "integer", "minimum": 1, "maximum": 86_400},
+    **CIDRS,
 )
 REACH: Schema = {"externalTrafficPolicy": one_of("Local", "Cluster"), "loadBalancerClass": TEXT}
 

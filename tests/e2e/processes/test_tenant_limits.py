@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.clients import Client
 from support.origins import CHUNK, Certificates, CommandOrigin, digest, expected_digest
-from support.stack import Stack, running_stack, service, until
+from support.stack import Stack, Way, running_stack, service, until
 
 from towonel.api.invites import InviteEdit, InviteOut
 from towonel.api.limits import Limits
@@ -118,7 +118,7 @@ async def test_the_bandwidth_is_the_same_by_another_way_and_over_several_workers
     origin: CommandOrigin,
     certificates: Certificates,
     hostname: str,
-    way: str,
+    way: Way,
 ) -> None:
     environ = {"TOWONEL_EDGE_LISTEN_WORKERS": "2"}
     async with running_stack("processes", tmp_path, **environ) as stack:

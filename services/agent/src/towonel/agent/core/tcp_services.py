@@ -4,9 +4,11 @@ from copy import replace
 from functools import partial
 
 from towonel.agent.core.service_items import (
+    CLIENT_FIELDS,
     Item,
     describe_repetition,
     parse_array,
+    read_clients,
     read_origin,
     show,
 )
@@ -18,7 +20,7 @@ from towonel.wire.names import ServiceKey, ServiceKind, parse_service_name
 EXAMPLE = '{"name": "ssh", "origin": "127.0.0.1:22", "listen_port": 2222}'
 MAX_IDLE_S = 86_400  # a day
 _ORIGIN = "127.0.0.1:22"
-_FIELDS = ("name", "origin", "listen_port", "proxy_protocol", "idle_timeout_secs")
+_FIELDS = ("name", "origin", "listen_port", "proxy_protocol", "idle_timeout_secs", *CLIENT_FIELDS)
 
 
 def parse_tcp_services(text: str) -> tuple[Service, ...]:
@@ -36,6 +38,7 @@ def _parse(places: dict[PublicPort, str], item: Item) -> Service | None:
     origin = read_origin(item, _ORIGIN, ProxyProtocol.NONE)
     port = item.read("listen_port", _parse_port)
     idle_s = item.read("idle_timeout_secs", _parse_idle_timeout)
+    clients = read_clients(item)
     if (
         port is not None
         and port != AUTO
@@ -45,7 +48,7 @@ def _parse(places: dict[PublicPort, str], item: Item) -> Service | None:
     if name is None or origin is None or port is None or idle_s is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.TCP, name)
-    return Service(key, replace(origin, idle_timeout_s=idle_s), port=port)
+    return Service(key, replace(origin, idle_timeout_s=idle_s), port=port, clients=clients)
 
 
 def _parse_name(value: object) -> str:
