@@ -49,6 +49,27 @@ def test_each_group_gets_as_many_turns_as_another_however_many_they_are(loop: Lo
     assert log[8:] == ["m0", "m1", "m2"]
 
 
+def test_a_quiet_group_waits_for_one_turn_of_a_greedy_one_with_500_handlers(loop: Loop) -> None:
+    log: list[str] = []
+    greedy, quiet = TurnGroup(), TurnGroup()
+    for number in range(500):
+        loop.queue(bulk_of(f"g{number}", 10, log, greedy))
+    for number in range(20):  # of which one comes after another, as answers to requests do
+        loop.queue(bulk_of("q", 3, log, quiet))
+        before = len(log)
+        while quiet.waiting:
+            loop.run_once()
+        turns = [name == "q" for name in log[before:]]
+        last = len(turns) - turns[::-1].index(True)
+
+        assert turns.count(True) == 3, number
+        assert last <= 6, number  # every second turn is its own
+    run_all(loop)
+
+    assert max(log.count(f"g{number}") for number in range(500)) == 10
+    assert len({name for name in log[:1000] if name != "q"}) == 500  # and each has its turn
+
+
 def test_a_handler_waits_for_one_turn_however_often_it_asks(loop: Loop) -> None:
     log: list[str] = []
     bulk = bulk_of("x", 1, log, None)

@@ -32,8 +32,11 @@ async def file(
     """File of the services of an agent that runs, with one that serves this machine only."""
     made = ServicesFile(tmp_path / "services.json", service(hostname, origin.port))
     made.publish(allow_cidrs=["127.0.0.0/8"])
-    environ = {"TOWONEL_AGENT_SERVICES": "", "TOWONEL_AGENT_SERVICES_FILE": str(made.path)}
-    await processes.start_agent(await processes.invite(hostname), **environ)
+    await processes.start_agent(
+        await processes.invite(hostname),
+        TOWONEL_AGENT_SERVICES="",
+        TOWONEL_AGENT_SERVICES_FILE=str(made.path),
+    )
     return made
 
 

@@ -15,7 +15,7 @@ HOME, OFFICE = ["192.0.2.0/24"], ["2001:db8::/32"]
 
 async def publish(hub: TestHub, tenant: TenantKey, **cidrs: list[str]) -> None:
     hub.clock.now_ms += 1
-    service = ServiceIn(kind="https", name="a.eu", **cidrs)
+    service = ServiceIn.model_validate({"kind": "https", "name": "a.eu", **cidrs})
     state = DesiredState(group="default", services=[service])
     await hub.client().apply_desired_state(tenant, state)
 
@@ -31,15 +31,17 @@ async def test_networks_of_a_service_are_in_its_route_and_in_what_is_listed(hub:
     await publish(hub, tenant, allow_cidrs=[*HOME, *HOME, "::ffff:198.51.100.7"], deny_cidrs=OFFICE)
     _, (route,) = await routes(hub)
     client = hub.client()
-    found = [
+    item, detail = (
         (await client.services.list()).services[0],
         await client.services.get("https:a.eu"),
-        (await client.routes.list()).routes[0],
-    ]
+    )
+    listed = (await client.routes.list()).routes[0]
 
     allowed = [*HOME, "198.51.100.7/32"]
     assert route.clients == ClientNetworks(tuple(allowed), tuple(OFFICE))
-    assert [(each.allow_cidrs, each.deny_cidrs) for each in found] == [(allowed, OFFICE)] * 3
+    assert (item.allow_cidrs, item.deny_cidrs) == (allowed, OFFICE)
+    assert (detail.allow_cidrs, detail.deny_cidrs) == (allowed, OFFICE)
+    assert (listed.allow_cidrs, listed.deny_cidrs) == (allowed, OFFICE)
 
 
 async def test_a_change_of_networks_alone_reaches_edges_as_a_change(hub: TestHub) -> None:

@@ -1,5 +1,6 @@
 """Desired states: what they change, and why they are refused."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -36,9 +37,11 @@ def wanted(
     kind: ServiceKind,
     name: str,
     port: int | Literal["auto"] | None = None,
-    **cidrs: list[str],
+    allow: Sequence[str] = (),
+    deny: Sequence[str] = (),
 ) -> ServiceIn:
-    return ServiceIn(kind=kind.value, name=name, port=port, **cidrs)
+    cidrs = {"allow_cidrs": [*allow], "deny_cidrs": [*deny]}
+    return ServiceIn.model_validate({"kind": kind.value, "name": name, "port": port, **cidrs})
 
 
 def refusal(*routes: Route, **changes: object) -> Denied:
@@ -231,7 +234,7 @@ def test_a_digest_is_of_what_is_published_and_stays_the_same_in_later_versions()
 def test_a_service_says_for_whose_clients_it_is(
     kind: ServiceKind, name: str, port: int | Literal["auto"] | None
 ) -> None:
-    (route,) = parse([wanted(kind, name, port, allow_cidrs=["192.0.2.7/32"])], A, PortRules())
+    (route,) = parse([wanted(kind, name, port, ["192.0.2.7/32"])], A, PortRules())
     (open_route,) = parse([wanted(kind, name, port)], A, PortRules())
 
     assert route == replace(open_route, clients=HOME)
@@ -239,7 +242,7 @@ def test_a_service_says_for_whose_clients_it_is(
 
 
 def test_networks_that_are_none_are_refused_by_the_name_of_their_service() -> None:
-    services = [wanted(ServiceKind.HTTPS, "a.eu", deny_cidrs=["192.0.2.7/24"])]
+    services = [wanted(ServiceKind.HTTPS, "a.eu", deny=["192.0.2.7/24"])]
     with pytest.raises(Denied) as caught:
         parse(services, A, PortRules())
 
