@@ -155,10 +155,11 @@ def read_clients(item: Item) -> ClientNetworks | None:
 
 
 def _parse_cidrs(value: object) -> tuple[str, ...]:
+    rule = f'must be an array of networks, as in ["192.0.2.0/24"], not {show(value)}'
     found = cast("list[object]", value) if isinstance(value, list) else [None]
     values = [each for each in found if isinstance(each, str)]
     if len(values) < len(found):
-        raise ValueError(f'must be an array of networks, as in ["192.0.2.0/24"], not {show(value)}')
+        raise ValueError(rule)
     return parse_cidrs(values)
 
 
