@@ -35,7 +35,7 @@ def reported(*lives: Life) -> list[RouteHistory]:
         blocks = blocks | {
             tenant: Block(is_lifted, revision) for tenant, is_lifted in lifted.items()
         }
-        known.finish(revision, 0, blocks, {})
+        known.finish(revision, 0, blocks)
         found.append(known)
     return found
 
@@ -82,7 +82,7 @@ def test_what_went_and_came_back_is_told_as_the_last_of_it() -> None:
 
 def test_an_edge_that_knows_too_little_or_too_much_is_told_everything() -> None:
     newest = reported(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[1], TENANTS[0])], {}))[-1]
-    newest.finish(2, 1, {TENANTS[0]: Block(lifted=False, revision=2)}, {})
+    newest.finish(2, 1, {TENANTS[0]: Block(lifted=False, revision=2)})
 
     assert [newest.delta(since).snapshot for since in (None, 0, 1, 2, 3)] == [
         *(True, True, False, False, True)
@@ -92,7 +92,7 @@ def test_an_edge_that_knows_too_little_or_too_much_is_told_everything() -> None:
 
 def test_of_what_is_pruned_no_trace_is_kept() -> None:
     newest = reported(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[0], None)], {}))[-1]
-    newest.finish(2, 2, {}, {})
+    newest.finish(2, 2, {})
 
     assert newest == RouteHistory(2, 2)
 
@@ -101,7 +101,7 @@ def test_a_copy_goes_on_alone() -> None:
     one = reported(([(KEYS[0], TENANTS[0])], {}))[-1]
     other = one.copy()
     other.apply([step(KEYS[0], None, 2)])
-    other.finish(2, 0, {}, {})
+    other.finish(2, 0, {})
 
     assert (one.revision, list(one.routes)) == (1, [KEYS[0]])
     assert one.delta(0).removed == ()
@@ -115,12 +115,16 @@ def test_limits_of_tenants_are_told_when_they_change_and_whole_to_who_knows_none
         TENANTS[1]: LimitsChange(few, 2),
         TENANTS[2]: LimitsChange(NO_LIMITS, 2),
     }
-    newest.finish(2, 0, {}, limits)
+    newest.apply_limits({TENANTS[0]: LimitsChange(few, 1), TENANTS[2]: LimitsChange(few, 1)})
+    before = newest.copy()
+    newest.apply_limits(limits)
+    newest.finish(2, 0, {})
 
     assert newest.delta(None).limits == {TENANTS[0]: few, TENANTS[1]: few}
     assert newest.delta(1).limits == {TENANTS[1]: few, TENANTS[2]: NO_LIMITS}
     assert newest.delta(2).limits == {}
     assert newest.copy().limits == limits
+    assert before.limits.keys() == {TENANTS[0], TENANTS[2]}
 
 
 def test_a_revision_with_another_tag_is_of_another_history() -> None:
@@ -135,7 +139,7 @@ def test_a_revision_with_another_tag_is_of_another_history() -> None:
 
 def test_a_revision_whose_tag_is_no_longer_known_is_not_covered() -> None:
     newest = RouteHistory(tags={number: b"%d" % number for number in range(TAGS + 2)})
-    newest.finish(TAGS + 1, 0, {}, {})
+    newest.finish(TAGS + 1, 0, {})
 
     assert [newest.covers(since, b"%d" % since) for since in (0, 1, 2)] == [False, False, True]
     assert newest.covers(1)

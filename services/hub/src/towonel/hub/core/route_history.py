@@ -94,15 +94,13 @@ class RouteHistory:
         if route.kind is not ServiceKind.HTTPS:
             counts.add(self.port_services, (route.tenant_id, str(route.service)), by)
 
-    def finish(
-        self,
-        revision: int,
-        pruned: int,
-        blocks: Mapping[TenantId, Block],
-        limits: Mapping[TenantId, LimitsChange],
-    ) -> None:
-        """Set the revision, blocks and limits that the applied changes lead to."""
-        self.revision, self.blocks, self.limits = revision, blocks, limits
+    def apply_limits(self, changes: Mapping[TenantId, LimitsChange]) -> None:
+        """Apply changes of limits."""
+        self.limits = {**self.limits, **changes}
+
+    def finish(self, revision: int, pruned: int, blocks: Mapping[TenantId, Block]) -> None:
+        """Set the revision and blocks that the applied changes lead to."""
+        self.revision, self.blocks = revision, blocks
         for old in list(self.tags)[:-TAGS]:  # they are in the order of revisions
             del self.tags[old]
         if pruned != self.pruned:

@@ -8,8 +8,8 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.route_history import TAGS, Block, LimitsChange, RouteChange
-from towonel.hub.store import edge_invites, tenants
+from towonel.hub.core.route_history import TAGS, Block, RouteChange
+from towonel.hub.store import edge_invites
 from towonel.hub.store.routes import get_revision
 from towonel.hub.store.tables import BlockRow, RevisionRow, RevisionTagRow, RouteRow
 from towonel.wire.ids import TenantId
@@ -32,7 +32,6 @@ class Head:
         known_tag: of the revision that the cache has.
         pruned: the revision up to which tombstones were deleted.
         blocks: of all tenants that are blocked, or were recently.
-        limits: of all tenants that have some at edges, or had.
         edges: names of the edges with an active invite, by id.
     """
 
@@ -40,7 +39,6 @@ class Head:
     known_tag: bytes | None
     pruned: int
     blocks: Mapping[TenantId, Block]
-    limits: Mapping[TenantId, LimitsChange]
     edges: Mapping[bytes, str]
 
 
@@ -49,8 +47,7 @@ async def read_head(session: AsyncSession, known: int) -> Head:
     revision, pruned = (await session.exec(select(RevisionRow.value, RevisionRow.pruned))).one()
     known_tag = await _find_tag(session, known)
     blocks, edges = await _blocks(session), await edge_invites.find_names(session)
-    limits = await tenants.find_edge_limits(session)
-    return Head(revision, known_tag, pruned, blocks, limits, edges)
+    return Head(revision, known_tag, pruned, blocks, edges)
 
 
 async def find_newest(session: AsyncSession) -> tuple[int, bytes | None]:

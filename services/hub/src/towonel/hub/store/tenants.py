@@ -112,8 +112,10 @@ def edge_limits_of(row: InviteRow) -> TenantLimits:
     return TenantLimits(row.max_connections, row.max_connection_rate, row.max_bandwidth)
 
 
-async def find_edge_limits(session: AsyncSession) -> dict[TenantId, LimitsChange]:
-    """Return the limits at edges of all tenants that have some, or had; a revoked one has none any more."""
+async def find_edge_limits(
+    session: AsyncSession, since: int | None
+) -> dict[TenantId, LimitsChange]:
+    """Return the limits at edges that changed since a revision, or all; a revoked tenant has none any more."""
     query = select_columns(
         col(InviteRow.tenant_id),
         col(InviteRow.status),
@@ -121,7 +123,7 @@ async def find_edge_limits(session: AsyncSession) -> dict[TenantId, LimitsChange
         col(InviteRow.max_connections),
         col(InviteRow.max_connection_rate),
         col(InviteRow.max_bandwidth),
-    ).where(LIMITED)
+    ).where(LIMITED, col(InviteRow.limits_revision) > (since or 0))
     rows = (await (await session.connection()).execute(query)).all()
     return dict(_to_limits_change(row) for row in rows)
 
