@@ -21,7 +21,6 @@ class Use:
         return taken
 
 
-@pytest.mark.branches
 def test_a_burst_is_there_at_once_and_then_so_many_a_second() -> None:
     limit = RateLimit(8.0, 16.0, now=100.0)
 

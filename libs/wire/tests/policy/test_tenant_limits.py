@@ -13,7 +13,6 @@ from towonel.wire.policy.tenant_limits import (
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
 
 
-@pytest.mark.branches
 def test_only_limits_that_there_are_travel() -> None:
     limits = {ALICE: TenantLimits(connections=9, bandwidth=10_000_000), BOB: NO_LIMITS}
 

@@ -22,7 +22,6 @@ def admitted(rates: ConnectionRates, tries: int, now: float, tenant: TenantId = 
     return count
 
 
-@pytest.mark.branches
 def test_a_tenant_gets_a_seconds_worth_at_once_and_then_so_many_a_second() -> None:
     rates = ConnectionRates(*share_limits())
     rates.change(ALICE, 5, now=100.0)

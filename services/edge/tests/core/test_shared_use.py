@@ -1,6 +1,5 @@
 """Use of limits that the processes of an edge share."""
 
-import pytest
 from support.limits import share_limits
 
 from towonel.edge.core.shared_use import LimitUse
@@ -9,7 +8,6 @@ from towonel.wire.ids import TenantId
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
 
 
-@pytest.mark.branches
 def test_each_process_hears_once_what_others_have_used() -> None:
     one, two, three = (each.find(ALICE, "bandwidth") for each in share_limits(3))
     one.add(1000)
