@@ -84,10 +84,10 @@ class Driver:
 
     @contextlib.asynccontextmanager
     async def load(
-        self, mode: str, port: int, connections: int, seconds: float
+        self, mode: str, port: int, connections: int, seconds: float, hostname: str = HOSTNAME
     ) -> AsyncIterator["Load"]:
         """All connections of a load open, until the context ends."""
-        arguments = (mode, port, self.origin_port, HOSTNAME, connections, seconds)
+        arguments = (mode, port, self.origin_port, hostname, connections, seconds)
         process = await asyncio.create_subprocess_exec(
             *(str(self.program), "load", *map(str, arguments)), stdin=PIPE, stdout=PIPE
         )

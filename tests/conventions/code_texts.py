@@ -230,9 +230,10 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     ),
     Code.RATE_LIMITED: CodeText(
         "hub, edge, agent",
-        "Too many requests, sessions, handshakes, messages or changes in a short time.",
+        "Too many requests, sessions, handshakes, messages, changes or, above a tenant's own limit, new"
+        " client connections in a short time.",
         "Come back later (`Retry-After`); if it is your own traffic, raise the limit that the message"
-        " names.",
+        " names; that of a tenant's clients is `towonel invite edit --max-connection-rate`.",
     ),
     Code.LIMIT_EXCEEDED: CodeText(
         "edge",
@@ -271,6 +272,17 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "hub",
         "This path of the API does not take this HTTP method.",
         "Use one of those in the answer's `Allow`.",
+    ),
+    Code.TOO_MANY_CONNECTIONS: CodeText(
+        "edge",
+        "The tenant has as many client connections at this edge as its own limit lets it have.",
+        "Raise it, if that is wanted traffic: `towonel invite edit --max-connections`.",
+    ),
+    Code.CLIENT_NOT_ALLOWED: CodeText(
+        "edge",
+        "The client's address is in none of the service's `allow_cidrs`, or in one of its `deny_cidrs`.",
+        "Nothing, if it is to be kept out; else correct the service's lists. Behind a load balancer see that the edge"
+        " takes its PROXY header: `TOWONEL_EDGE_PROXY_PROTOCOL`.",
     ),
     Code.NO_ROUTE: CodeText(
         "edge",

@@ -147,12 +147,24 @@ def message_table() -> str:
     return table(("type", "message", "keys", "meaning"), rows)
 
 
+_ROUTE = (
+    "`kind`, `name`, `port` (tcp, udp), `tls` (https), `tenant`; `allow` and `deny` (arrays of CIDRs, 64 of both), missing"
+    " where all clients are served: those of `deny` are not, nor, with any `allow`, those of none of them. An edge that"
+    " does not understand one leaves the route out"
+)
+_LIMITS = (
+    "limits of the clients of tenants, missing where there are none: `tenant` (32 bytes), and those that"
+    " there are of `connections`, `connection_rate` (a second) and `bandwidth` (bits a second); in a delta"
+    " one without any says that its tenant has none any more, and a snapshot replaces all"
+)
+
+
 def route_table() -> str:
     rows = [
         ("`v`", "uint", f"{routes.FORMAT_VERSION}"),
         ("`revision`", "uint", "the revision that this leads to"),
         ("`snapshot`", "bool", "true: replaces the whole table and the list of blocked tenants"),
-        ("`routes`", "array of maps", "`kind`, `name`, `port` (tcp, udp), `tls` (https), `tenant`"),
+        ("`routes`", "array of maps", _ROUTE),
         (
             "`removed`",
             "array of text",
@@ -163,6 +175,7 @@ def route_table() -> str:
             "array of 32 bytes",
             "tenants whose grants are void, and those that hold again",
         ),
+        ("`limits`", "array of maps", _LIMITS),
         (
             "`tag`",
             f"{routes.TAG_BYTES} bytes",

@@ -5,14 +5,46 @@ inherit. So where the engine is compiled for a test, this module is as well.
 """
 
 from collections.abc import Callable
+from socket import SocketType
 from typing import Never, override
 
-from towonel.relay.loop import Handler
+from towonel.relay.loop import Handler, Loop
+from towonel.relay.memory import Memory
+from towonel.relay.pipes import PipePool
+from towonel.relay.socket_end import SocketEnd
 
 
 def refuse(*_: object) -> Never:
     """Fail the test: nothing of this kind is expected."""
     raise NotImplementedError
+
+
+class CallbackEnd(SocketEnd):
+    """Socket in the loop that calls functions: when it may be read, and with an exception that is a bug."""
+
+    def __init__(
+        self,
+        sock: SocketType,
+        loop: Loop,
+        on_readable: Callable[[], object],
+        crash: Callable[[Exception], object],
+    ) -> None:
+        super().__init__(sock, loop, Memory(PipePool(0)))
+        self._on_readable = on_readable
+        self._crash = crash
+
+    @override
+    def on_readable(self) -> None:
+        self._on_readable()
+
+    @override
+    def take_turn(self) -> bool:
+        self._on_readable()
+        return False
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self._crash(error)
 
 
 class CallbackHandler(Handler):

@@ -163,17 +163,21 @@ SPREAD = fields(
     topologyKeys={"type": "array", "items": TEXT},
     whenUnsatisfiable=one_of("ScheduleAnyway", "DoNotSchedule"),
 )
+_CIDRS: Schema = {"type": "array", "items": TEXT, "maxItems": 64}
+CIDRS: Schema = {"allow_cidrs": _CIDRS, "deny_cidrs": _CIDRS}
 SERVICE = fields(
     hostname={"type": "string", "minLength": 1},
     origin=ADDRESS,
     proxy_protocol=one_of("v2", "none"),
     tls_mode=one_of("passthrough"),
+    **CIDRS,
 )
 PORT_SERVICE: dict[str, Schema] = {
     "name": {"type": "string", "minLength": 1, "maxLength": 64},
     "origin": ADDRESS,
     "listen_port": {"anyOf": [PORT, {"const": "auto"}]},
     "idle_timeout_secs": {"type": "integer", "minimum": 1, "maximum": 86_400},
+    **CIDRS,
 }
 TCP_SERVICE = fields(**PORT_SERVICE, proxy_protocol=one_of("v2", "none"))
 UDP_SERVICE = fields(

@@ -8,6 +8,7 @@ import pytest
 from support.commands import CommandedHub
 
 from towonel.api.invites import InviteDetail, InviteEdit
+from towonel.api.limits import Limits
 from towonel.cli.commands.invite import edit
 from towonel.cli.output import now
 from towonel.client.hub import HubClient
@@ -47,9 +48,30 @@ def test_only_what_is_given_changes(hub: CommandedHub, invite: str) -> None:
 
     assert after == before | {
         "name": "renamed",
-        "limits": {"services": 20, "agents": 3, "ports": None, "hostnames": None},
+        "limits": {**dict.fromkeys(Limits.model_fields), "services": 20, "agents": 3},
     }
     assert edited(hub, invite, "--max-agents default")["limits"]["services"] == 20
+
+
+def test_limits_of_clients_are_set_and_taken_away(hub: CommandedHub, invite: str) -> None:
+    flags = "--max-connections 500 --max-connection-rate 50 --max-bandwidth 100M"
+    limits = edited(hub, invite, flags)["limits"]
+    displayed = hub.stdout_of("invite", "show", "--id", invite)
+
+    assert (limits["connections"], limits["connection_rate"]) == (500, 50)
+    assert limits["bandwidth"] == 100_000_000
+    assert "500 connections, 50 new connections a second, 100 Mbit/s\n" in displayed
+    assert edited(hub, invite, "--max-bandwidth default")["limits"]["bandwidth"] is None
+
+
+def test_an_invite_begins_with_limits_of_clients(hub: CommandedHub) -> None:
+    command = ("invite", "create", "--hostnames", "limited.example.eu", "--max-bandwidth", "1500k")
+    made = hub.json_of(*command)
+    there = hub.json_of("invite", "show", "--id", made["invite_id"])
+    hub.run("invite", "revoke", "--id", made["invite_id"])
+
+    assert made["limits"] == there["limits"]
+    assert there["limits"]["bandwidth"] == 1_500_000
 
 
 def test_hostnames_come_and_go(hub: CommandedHub, invite: str) -> None:

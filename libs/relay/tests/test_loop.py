@@ -4,6 +4,8 @@ import os
 import select
 import socket
 from collections.abc import Iterator
+from functools import partial
+from typing import override
 
 import pytest
 from support.callback_handler import CallbackHandler
@@ -47,6 +49,98 @@ def test_each_group_gets_as_many_turns_as_another_however_many_they_are(loop: Lo
 
     assert log[:8] == ["m0", "one", "alone", "m1", "one", "alone", "m2", "one"]
     assert log[8:] == ["m0", "m1", "m2"]
+
+
+def test_a_quiet_group_waits_for_one_turn_of_a_greedy_one_with_500_handlers(loop: Loop) -> None:
+    log: list[str] = []
+    greedy, quiet = TurnGroup(), TurnGroup()
+    for number in range(500):
+        loop.queue(bulk_of(f"g{number}", 10, log, greedy))
+    for number in range(20):  # of which one comes after another, as answers to requests do
+        loop.queue(bulk_of("q", 3, log, quiet))
+        before = len(log)
+        while quiet.waiting:
+            loop.run_once()
+        turns = [name == "q" for name in log[before:]]
+        last = len(turns) - turns[::-1].index(True)
+
+        assert turns.count(True) == 3, number
+        assert last <= 6, number  # every second turn is its own
+    run_all(loop)
+
+    assert max(log.count(f"g{number}") for number in range(500)) == 10
+    assert len({name for name in log[:1000] if name != "q"}) == 500  # and each has its turn
+
+
+class StepClock:
+    """Clock that goes on by so much with each look that a round has some ten turns."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 0.0001
+        return self.now
+
+
+class Ready:
+    """Sockets of a group that are ready again and again; their handlers note that they act."""
+
+    def __init__(self, loop: Loop, name: str, count: int, log: list[str]) -> None:
+        self.loop, self.name, self.log = loop, name, log
+        self.pairs = [socket.socketpair() for _ in range(count)]
+        group = TurnGroup()
+        for near, far in self.pairs:
+            near.setblocking(False)
+            handler = CallbackHandler(on_ready=partial(self.act, near, far))
+            handler.group = group
+            loop.add(near.fileno(), handler)
+            far.send(b"x")
+
+    def act(self, near: socket.socket, far: socket.socket, events: int) -> None:
+        self.log.append(self.name)
+        near.recv(9)
+        far.send(b"x")
+
+    def close(self) -> None:
+        for near, far in self.pairs:
+            self.loop.forget(near.fileno())
+            near.close()
+            far.close()
+        self.pairs.clear()
+
+
+class Fleeting(Ready):
+    """The same, of which the first that acts closes all."""
+
+    @override
+    def act(self, near: socket.socket, far: socket.socket, events: int) -> None:
+        self.log.append(self.name)
+        self.close()
+
+
+def test_of_many_that_are_ready_those_of_a_quiet_group_wait_for_a_few_of_a_greedy_one() -> None:
+    log: list[str] = []
+    loop = Loop(StepClock())
+    greedy, quiet = Ready(loop, "greedy", 500, log), Ready(loop, "quiet", 1, log)
+    while log.count("greedy") < 5000:
+        loop.run_once()
+    greedy.close()
+    quiet.close()
+    loop.close()
+    waits = "".join(each[0] for each in log).split("q")
+
+    assert max(map(len, waits[1:])) <= 12  # a round at most
+    assert log.count("quiet") > 400
+
+
+def test_what_is_closed_while_it_waits_for_a_turn_gets_none(loop: Loop) -> None:
+    log: list[str] = []
+    Fleeting(loop, "x", 100, log)
+    for _ in range(2):
+        loop.queue(CallbackHandler(take_turn=lambda: False))  # so that nothing is waited for
+        loop.run_once()
+
+    assert log == ["x"]
 
 
 def test_a_handler_waits_for_one_turn_however_often_it_asks(loop: Loop) -> None:

@@ -236,6 +236,7 @@ def test_a_real_hello_with_any_byte_changed_is_read_or_refused(at: int, value: i
     [
         (Code.NO_ROUTE, 112), (Code.NO_SNI, 112), (Code.BAD_SNI, 112), (Code.NO_AGENT, 80),
         (Code.ORIGIN_REFUSED, 80), (Code.BAD_HELLO, 50), (Code.HELLO_TOO_LARGE, 50),
+        (Code.CLIENT_NOT_ALLOWED, 49), (Code.TOO_MANY_CONNECTIONS, 80), (Code.RATE_LIMITED, 80),
     ],
 )  # fmt: skip
 def test_the_alert_says_what_is_wrong(code: Code, description: int) -> None:

@@ -9,9 +9,19 @@ from towonel.wire import routes
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.client_networks import ClientNetworks
+from towonel.wire.policy.tenant_limits import MAX_LIMIT, TenantLimits
 from towonel.wire.routes import TAG_BYTES, Route, RouteDelta, TlsMode, decode_delta, encode_delta
 
 TENANTS = st.binary(min_size=32, max_size=32).map(TenantId)
+CLIENTS = st.sampled_from(
+    [
+        None,
+        ClientNetworks(("192.0.2.0/24",)),
+        ClientNetworks((), ("2001:db8::/32",)),
+        ClientNetworks(("192.0.2.0/24", "10.0.0.0/8"), ("192.0.2.1/32",)),
+    ]
+)
 ROUTES = st.one_of(
     st.builds(
         Route,
@@ -20,6 +30,7 @@ ROUTES = st.one_of(
         TENANTS,
         st.none(),
         st.sampled_from(TlsMode),
+        CLIENTS,
     ),
     st.builds(
         Route,
@@ -27,8 +38,11 @@ ROUTES = st.one_of(
         st.just("ssh"),
         TENANTS,
         st.integers(0, 65535),
+        clients=CLIENTS,
     ),
 )
+LIMITED = st.none() | st.integers(1, MAX_LIMIT)
+LIMITS = st.builds(TenantLimits, LIMITED, LIMITED, LIMITED)
 DELTAS = st.builds(
     RouteDelta,
     st.integers(0, 2**63 - 1),
@@ -38,6 +52,7 @@ DELTAS = st.builds(
     st.lists(TENANTS, max_size=3).map(tuple),
     st.lists(TENANTS, max_size=3).map(tuple),
     st.none() | st.binary(min_size=TAG_BYTES, max_size=TAG_BYTES),
+    st.dictionaries(TENANTS, LIMITS, max_size=3),
 )
 TENANT = bytes(range(32))
 ROUTE = {"kind": "https", "name": "a.eu", "tls": "passthrough", "tenant": TENANT}
@@ -61,8 +76,19 @@ def test_a_route_has_the_key_of_what_is_public_about_it() -> None:
     assert ssh.service == ServiceKey(ServiceKind.TCP, "ssh")
 
 
-@pytest.mark.parametrize("changed", [{"kind": "sctp"}, {"tls": "later"}, {"name": "a+b.eu"}])
-def test_routes_of_a_kind_mode_or_name_not_known_here_are_left_out(changed: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"kind": "sctp"},
+        {"tls": "later"},
+        {"name": "a+b.eu"},
+        {"allow": ["not.a.network"]},
+        {"deny": ["192.0.2.1/32"] * 65, "allow": [f"10.0.{number}.0/24" for number in range(65)]},
+    ],
+)
+def test_routes_of_a_kind_mode_name_or_network_not_known_here_are_left_out(
+    changed: dict[str, object],
+) -> None:
     found = decode_delta(cbor2.dumps({**DELTA, "routes": [{**ROUTE, **changed}, ROUTE]}))
 
     assert [route.name for route in found.routes] == ["a.eu"]
@@ -78,6 +104,9 @@ def test_routes_of_a_kind_mode_or_name_not_known_here_are_left_out(changed: dict
         ({**DELTA, "removed": [1]}, Code.MALFORMED),
         ({**DELTA, "blocked": [b"short"]}, Code.MALFORMED),
         ({**DELTA, "routes": [{**ROUTE, "tenant": b"short"}]}, Code.MALFORMED),
+        ({**DELTA, "routes": [{**ROUTE, "allow": [1]}]}, Code.MALFORMED),
+        ({**DELTA, "limits": [{"tenant": b"short"}]}, Code.MALFORMED),
+        ({**DELTA, "limits": [{"tenant": TENANT, "bandwidth": -1}]}, Code.MALFORMED),
         ({**DELTA, "routes": [{**ROUTE, "port": 1}]}, Code.MALFORMED),
         ({**DELTA, "routes": [{**ROUTE, "kind": "tcp"}]}, Code.MALFORMED),
     ],

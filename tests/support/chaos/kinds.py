@@ -11,7 +11,7 @@ from support.chaos.bad_network import PUBLIC
 from support.chaos.uses import Use, download, echo, upload
 from support.clients import Client, Streams
 from support.stack import service
-from support.tcp_origins import tcp_service
+from support.tcp_origins import port_service
 
 HOSTNAME = "app.chaos.example.eu"
 
@@ -75,7 +75,7 @@ KINDS = (
         variable="TOWONEL_AGENT_TCP_SERVICES",
         has_tls=False,
         uses=STREAM_USES,
-        describe=lambda place: tcp_service("chaos", place.origin, place.public),
+        describe=lambda place: port_service("chaos", place.origin, place.public),
         connect=connect_tcp,
     ),
 )

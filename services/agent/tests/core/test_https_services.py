@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.services import MAX_SERVICES, Origin, ProxyProtocol, Service
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.client_networks import ClientNetworks
 
 
 def parse_one(**fields: object) -> Service:
@@ -38,6 +39,7 @@ def test_what_is_given_is_taken(mode: object) -> None:
 
     assert str(service.key) == "https:*.example.eu"
     assert service.origin == Origin("::1", 1, ProxyProtocol.NONE)
+    assert parse_one(allow_cidrs=["::1"]).clients == ClientNetworks(("::1/128",))
 
 
 def test_no_services_are_fine() -> None:

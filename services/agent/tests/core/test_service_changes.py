@@ -41,6 +41,8 @@ def test_the_hub_is_to_know_of_names_and_ports_and_of_nothing_else() -> None:
     assert not changes(origin="b:1").are_public
     assert not changes(proxy_protocol="v2", idle_timeout_secs=5).are_public
     assert changes(idle_timeout_secs=5).changed == ("tcp:ssh",)
+    assert changes(deny_cidrs=["192.0.2.1"]).are_public
+    assert not changes(allow_cidrs=[]).are_public
 
 
 def test_until_a_change_is_published_both_are_served_with_the_new_origins() -> None:

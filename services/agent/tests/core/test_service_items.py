@@ -2,8 +2,16 @@
 
 import pytest
 
-from towonel.agent.core.service_items import Item, parse_origin, read_origin, shorten
+from towonel.agent.core.service_items import (
+    CLIENT_FIELDS,
+    Item,
+    parse_origin,
+    read_clients,
+    read_origin,
+    shorten,
+)
 from towonel.agent.core.services import Origin, ProxyProtocol
+from towonel.wire.policy.client_networks import ClientNetworks
 
 EXAMPLE = "127.0.0.1:4443"
 
@@ -70,3 +78,37 @@ def test_an_item_keeps_what_is_wrong_with_it_line_by_line() -> None:
 def test_a_value_in_a_message_is_one_short_line() -> None:
     assert shorten("a\nb") == "'a\\nb'"
     assert shorten("x" * 101) == "x" * 100 + "…"
+
+
+def networks_of(**fields: object) -> tuple[ClientNetworks | None, list[str]]:
+    item = Item("[0]", fields, ("name", *CLIENT_FIELDS))
+    return read_clients(item), item.problems
+
+
+def test_networks_of_clients_are_read_in_one_form() -> None:
+    found, problems = networks_of(allow_cidrs=["192.0.2.0/24", "::1"], deny_cidrs=["192.0.2.1"])
+
+    assert problems == []
+    assert found == ClientNetworks(("192.0.2.0/24", "::1/128"), ("192.0.2.1/32",))
+    assert networks_of(allow_cidrs=[], deny_cidrs=[]) == networks_of() == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"allow_cidrs": "10.0.0.0/8"}, "[0].allow_cidrs: must be an array of networks, as in"),
+        ({"deny_cidrs": [1]}, "[0].deny_cidrs: must be an array of networks, as in"),
+        ({"deny_cidrs": ["10.0.0.1/8"]}, "[0].deny_cidrs: '10.0.0.1/8' is not a network such as"),
+        (
+            {"allow_cidrs": [f"10.0.0.{number}" for number in range(65)]},
+            "[0].allow_cidrs: allow_cidrs and deny_cidrs have 65 networks, at most 64",
+        ),
+    ],
+)
+def test_what_are_no_networks_is_refused_with_field_and_rule(
+    fields: dict[str, object], problem: str
+) -> None:
+    _, problems = networks_of(**fields)
+
+    assert len(problems) == 1
+    assert problems[0].startswith(problem)

@@ -58,6 +58,11 @@ class Plane:
         self.link.secrets.append((index, secret))
         self.link.observe_secret(index, secret)
 
+    def count_heads(self, heads: list[tuple[int, int]]) -> int:
+        """Add the heads that have come, and return how many there are."""
+        heads += self.take_heads()
+        return len(heads)
+
     def take_heads(self) -> list[tuple[int, int]]:
         """Return index and counter of the packets that have come to the edge."""
         found: list[tuple[int, int]] = []
@@ -93,7 +98,7 @@ async def test_the_worker_is_started_by_the_first_secret_and_asks_the_edge_at_on
     assert plane.workers.pids == []
     plane.add_secret(*SECRETS[0])
     heads: list[tuple[int, int]] = []
-    await until(lambda: heads.extend(plane.take_heads()) or heads)
+    await until(lambda: plane.count_heads(heads) > 0)
 
     assert heads[0] == (7, 0)
     assert len(plane.workers.pids) == 1
@@ -105,12 +110,12 @@ async def test_no_counter_is_used_twice_under_a_secret_though_the_worker_is_repl
     for secret in SECRETS:
         plane.add_secret(*secret)
     heads: list[tuple[int, int]] = []
-    await until(lambda: heads.extend(plane.take_heads()) or heads)
+    await until(lambda: plane.count_heads(heads) > 0)
     os.kill(plane.workers.pids[0], signal.SIGKILL)
     await until(lambda: len(plane.workers.pids) == 2)
     heads += plane.take_heads()
     count = len(heads)
-    await until(lambda: heads.extend(plane.take_heads()) or len(heads) > count)
+    await until(lambda: plane.count_heads(heads) > count)
 
     assert len(set(heads)) == len(heads)
     assert heads[-1][1] > max(counter for _, counter in heads[:count])

@@ -77,6 +77,31 @@ def test_a_tenant_has_its_own_limit(stack: ExitStack) -> None:
     admission.claim_tenant(third, ALICE, {None: 9})
 
 
+@pytest.mark.parametrize(
+    ("own", "admitted", "code"),
+    [
+        (1, 1, Code.TOO_MANY_CONNECTIONS),
+        (0, 0, Code.TOO_MANY_CONNECTIONS),
+        (2, 2, Code.LIMIT_EXCEEDED),
+        (9, 2, Code.LIMIT_EXCEEDED),
+        (None, 2, Code.LIMIT_EXCEEDED),
+    ],
+)
+def test_a_tenants_own_limit_holds_below_that_of_the_edge(
+    stack: ExitStack, own: int | None, admitted: int, code: Code
+) -> None:
+    admission = Admission(AdmissionLimits(clients=9, per_source=9, per_tenant=2))
+    tickets = [stack.enter_context(counted_in(admission)) for _ in range(admitted + 1)]
+    for ticket in tickets:
+        admission.claim_source(ticket, HOME)
+    for ticket in tickets[:-1]:
+        admission.claim_tenant(ticket, ALICE, {None: 9}, own)
+    with pytest.raises(Denied) as caught:
+        admission.claim_tenant(tickets[-1], ALICE, {None: 9}, own)
+
+    assert caught.value.code is code
+
+
 def test_a_client_that_was_denied_gives_back_only_what_it_took(stack: ExitStack) -> None:
     admission = Admission(AdmissionLimits(clients=9, per_source=1, per_tenant=1))
     first, later = (stack.enter_context(counted_in(admission)) for _ in range(2))

@@ -12,13 +12,15 @@ from towonel.edge.core.route_index_writer import (
 from towonel.edge.core.route_layers import Layer
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.client_networks import ClientNetworks
 from towonel.wire.routes import Route
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
 
 
 def route(number: int, tenant: TenantId = ALICE) -> Route:
-    return Route(ServiceKind.HTTPS, f"{number}.example.eu", tenant)
+    clients = ClientNetworks((f"192.0.2.{number % 256}/32",)) if number % 3 else None
+    return Route(ServiceKind.HTTPS, f"{number}.example.eu", tenant, clients=clients)
 
 
 def routes(*numbers: int, tenant: TenantId = ALICE) -> dict[str, Route | None]:

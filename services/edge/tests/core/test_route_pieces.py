@@ -6,6 +6,7 @@ from towonel.edge.core.route_pieces import PIECE_BYTES, encode_pieces, to_delta
 from towonel.edge.core.route_table import RouteTable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import Route, RouteDelta, decode_delta
 
 TENANT = TenantId(b"a" * 32)
@@ -23,11 +24,13 @@ def tenant(number: int) -> TenantId:
 
 
 def test_a_small_change_is_one_piece() -> None:
-    delta = to_delta({route(1).key: route(1), route(2).key: None}, (TENANT,))
+    limits = {TENANT: TenantLimits(connections=9)}
+    delta = to_delta({route(1).key: route(1), route(2).key: None}, (TENANT,), limits)
 
     (piece,) = encode_pieces(delta)
     assert decode_delta(piece) == delta
     assert (delta.routes, delta.removed, delta.blocked) == ((route(1),), (route(2).key,), (TENANT,))
+    assert delta.limits == limits
 
 
 def table(size: int) -> RouteTable:
@@ -47,6 +50,7 @@ def test_the_pieces_of_a_large_change_do_together_what_it_does(size: int) -> Non
         removed=tuple(route(number, size).key for number in range(900)),
         blocked=tuple(map(tenant, range(700, 1400))),
         unblocked=tuple(map(tenant, range(700))),
+        limits={tenant(number): TenantLimits(9, 9, 10**12) for number in range(1000)},
     )
     one.apply(change)
     pieces = encode_pieces(change)

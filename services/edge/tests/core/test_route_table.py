@@ -13,6 +13,7 @@ from towonel.edge.core.route_table import (
 )
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import Route, RouteDelta, TlsMode, decode_delta, encode_delta
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
@@ -225,3 +226,36 @@ def test_the_port_of_a_blocked_tenant_leads_nowhere() -> None:
     blocked.apply(RouteDelta(2, snapshot=False, blocked=(ALICE,)))
 
     assert blocked.lookup(name_port(2222)) is None
+
+
+def limited(*, snapshot: bool = False, **limits: TenantLimits) -> RouteDelta:
+    by_tenant = {TenantId(name.encode() * 32): each for name, each in limits.items()}
+    return RouteDelta(2, snapshot, limits=by_tenant)
+
+
+def test_limits_of_tenants_are_those_that_were_said_last() -> None:
+    few, many = TenantLimits(connections=1), TenantLimits(connections=9, bandwidth=8_000)
+    of = table(https("app.example.eu"))
+
+    assert of.apply(limited(a=few, b=few)) == TableChange(limited=frozenset({ALICE, BOB}))
+    assert of.apply(limited(a=many, b=few)) == TableChange(limited=frozenset({ALICE}))
+    assert of.limits == {ALICE: many, BOB: few}
+    assert of.apply(limited(a=NO_LIMITS)) == TableChange(limited=frozenset({ALICE}))
+    assert not of.apply(limited(a=NO_LIMITS))
+    assert of.limits == {BOB: few}
+
+
+def test_a_snapshot_replaces_all_limits() -> None:
+    few, many = TenantLimits(connections=1), TenantLimits(connections=9)
+    of = table()
+    of.apply(limited(a=few, b=few))
+
+    change = of.apply(limited(snapshot=True, b=many))
+
+    assert change.limited == {ALICE, BOB}
+    assert of.limits == {BOB: many}
+    assert of.copy().limits == of.limits
+    assert of.snapshot().limits == of.limits
+    copy = of.copy()
+    copy.apply(limited(b=few))
+    assert of.limits == {BOB: many}

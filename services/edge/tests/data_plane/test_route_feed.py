@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from support.descriptors import forbid_files, use_up_descriptors
 from support.edge_front import AMPLE
+from support.limits import share_limits
 from support.tunnel import until
 
 from towonel.edge.core.admission import Admission
@@ -21,6 +22,7 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.data_plane.index_failures import IndexFailures
 from towonel.edge.data_plane.index_file import write_index_file
 from towonel.edge.data_plane.route_feed import RouteFeed, RouteReader
+from towonel.edge.limits.tenant_limits import WorkerLimits
 from towonel.edge.metrics import Metrics
 from towonel.edge.worker.counters import WorkerCounters
 from towonel.edge.worker.messages import Message, RouteIndex, Routes, RoutesFrozen
@@ -31,6 +33,7 @@ from towonel.relay.loop import Loop
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import Route, RouteDelta
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
@@ -43,10 +46,12 @@ class Reader(RouteReader):
 
     def __init__(self) -> None:
         self.table = RouteTable()
+        admission = Admission(AMPLE)
         self.relays = Relays(
             LOOP,
             self.table,
-            Admission(AMPLE),
+            WorkerLimits(self.table.limits, admission, LOOP, *share_limits()),
+            admission,
             WorkerCounters(),
             None,
             check_s=1.0,
@@ -123,8 +128,9 @@ def routes(*numbers: int) -> tuple[Route, ...]:
     return tuple(map(route, numbers))
 
 
-def content(table: RouteTable) -> tuple[dict[str, Route], frozenset[TenantId], int]:
-    return {each.key: each for each in table.snapshot().routes}, table.blocked, len(table)
+def content(table: RouteTable) -> tuple[object, ...]:
+    routes = {each.key: each for each in table.snapshot().routes}
+    return routes, table.blocked, table.limits, len(table)
 
 
 def draw_delta(rng: random.Random) -> RouteDelta:
@@ -138,6 +144,7 @@ def draw_delta(rng: random.Random) -> RouteDelta:
         removed=tuple(route(rng.randrange(100)).key for _ in range(rng.randrange(6))),
         blocked=tuple(rng.sample(tenants, rng.randrange(2))),
         unblocked=tuple(rng.sample(tenants, rng.randrange(2))),
+        limits={rng.choice(tenants): TenantLimits(rng.choice((None, 1, 2)))},
     )
 
 

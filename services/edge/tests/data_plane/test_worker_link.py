@@ -118,6 +118,30 @@ async def test_a_worker_that_is_killed_is_replaced_and_clients_on_streams_stay(
     assert counted("worker_restarts_total") == 1
 
 
+async def test_clients_on_streams_of_a_worker_that_is_killed_are_counted_until_they_end(
+    front: StartFront, origin: int, client_tls: ssl.SSLContext, counted: Counted
+) -> None:
+    workers = Killable()
+    async with front(table(), Direct(origin), start_worker=workers.start) as edge:
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", edge.port, ssl=client_tls, server_hostname=NAME
+        )
+        await until(lambda: counted("active_connections") == 1)
+        os.kill(workers.pids[0], signal.SIGKILL)
+        await until(lambda: edge.plane.links[0].is_ready and len(workers.pids) == 2)
+        assert await alert_of(edge.port, client_hello("nobody.example.eu")) == UNRECOGNIZED_NAME
+        await until(lambda: counted("connections_refused_total", code="no_route") == 1)
+        assert counted("active_connections") == 1
+        draining = asyncio.create_task(edge.drain())
+        await until(lambda: edge.plane.links[0].draining is not None)
+        assert not draining.done()
+        writer.close()
+        async with asyncio.timeout(10):
+            await draining
+
+    assert counted("active_connections") == 0
+
+
 class Doomed(Killable):
     """Starter whose first workers alone start, so many as an edge has."""
 

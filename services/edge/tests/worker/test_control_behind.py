@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from support.clients import client_hello
 from support.edge_front import START
+from support.limits import share_limits
 from support.relay import SECRET, SESSION, tcp_pair
 from support.tls_lanes import hello_of
 
@@ -81,6 +82,7 @@ def late() -> Iterator[Late]:
     control = Control()
     service = ClientService(
         *(replace(START, workers=2, sessions=1), Loop(), Memory(PipePool()), control.take),
+        share_limits()[0],
         LaneCounts(rows, 0),
         count_waiting=lambda: control.waiting,
     )

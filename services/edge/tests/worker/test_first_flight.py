@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from support.clients import client_hello
 from support.edge_front import START
+from support.limits import share_limits
 from support.relay import tcp_pair
 from support.tls_lanes import hello_of_a_lane
 
@@ -75,7 +76,8 @@ def serve(start: Start, *, lanes_only: bool = False) -> Iterator[Served]:
     loop = Loop(clock)
     sent: list[Message] = []
     service = ClientService(
-        start, loop, Memory(PipePool()), lambda message, descriptors=(): sent.append(message)
+        *(start, loop, Memory(PipePool()), lambda message, descriptors=(): sent.append(message)),
+        share_limits()[0],
     )
     client, edge = tcp_pair()
     edge.setblocking(False)

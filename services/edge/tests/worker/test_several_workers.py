@@ -28,6 +28,7 @@ from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.lanes import FrameType
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import Route, RouteDelta
 
 type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
@@ -136,6 +137,24 @@ async def test_lanes_of_one_worker_serve_clients_of_another(
     assert edge.upstream.clients == []
     assert counted("connections_total") == LANES
     assert counted("connections_served_total", way="lane") == LANES
+
+
+async def test_a_client_that_another_worker_serves_counts_once_as_a_new_one(
+    start: StartEdge, counted: Counted
+) -> None:
+    async with start(2) as edge:
+        limits = {TENANT: TenantLimits(connection_rate=2)}
+        edge.front.plane.change_routes(RouteDelta(2, snapshot=False, limits=limits), ())
+        serving = [
+            asyncio.create_task(asyncio.to_thread(serve_or_end, lane)) for lane in edge.lanes
+        ]
+        for _ in range(2):
+            reader, _ = await edge.connect(1)  # whose lanes are all of the other worker
+            assert await reader.readexactly(2) == b"ok"
+        edge.close()
+        await asyncio.gather(*serving)
+
+    assert counted("connections_refused_total", code="rate_limited") == 0
 
 
 @COUNTS

@@ -121,7 +121,7 @@ async def test_an_edit_tells_only_what_it_changed_and_how_it_was(hub: TestHub) -
     await client.invites.update(invite_id(token), edit)
     (row, _) = await log(hub)
 
-    unlimited = dict.fromkeys(("services", "agents", "ports", "hostnames"))
+    unlimited = dict.fromkeys(Limits.model_fields)
     assert (row.subject, row.tenant_id) == (f"invite:{invite_id(token)}", tenant_id(token))
     assert row.before == {"hostnames": ["a.eu"], "ports": [], "limits": unlimited}
     assert row.after == {

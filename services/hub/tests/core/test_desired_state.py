@@ -1,5 +1,7 @@
 """Desired states: what they change, and why they are refused."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -10,9 +12,11 @@ from towonel.hub.core.ports import PortRules
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
+from towonel.wire.policy.client_networks import ClientNetworks
 from towonel.wire.routes import Route, TlsMode
 
 A, B = TenantId(b"a" * 32), TenantId(b"b" * 32)
+HOME = ClientNetworks(("192.0.2.7/32",))
 OWNERS = {Hostname("*.example.eu"): A, Hostname("taken.example.eu"): B}
 
 
@@ -29,8 +33,15 @@ def current(*own: Route, **changes: object) -> CurrentState:
     return CurrentState(own={route.key: route for route in own}, **values)  # type: ignore[arg-type]
 
 
-def wanted(kind: ServiceKind, name: str, port: int | Literal["auto"] | None = None) -> ServiceIn:
-    return ServiceIn(kind=kind.value, name=name, port=port)
+def wanted(
+    kind: ServiceKind,
+    name: str,
+    port: int | Literal["auto"] | None = None,
+    allow: Sequence[str] = (),
+    deny: Sequence[str] = (),
+) -> ServiceIn:
+    cidrs = {"allow_cidrs": [*allow], "deny_cidrs": [*deny]}
+    return ServiceIn.model_validate({"kind": kind.value, "name": name, "port": port, **cidrs})
 
 
 def refusal(*routes: Route, **changes: object) -> Denied:
@@ -237,5 +248,35 @@ def test_a_digest_is_of_what_is_published_and_stays_the_same_in_later_versions()
         [https("b.example.eu", TlsMode.TERMINATE), tcp("ssh", 2222)],
         [https("b.example.eu"), tcp("sftp", 2222)],
         [https("b.example.eu"), tcp("ssh", 2223)],
+        [https("b.example.eu"), replace(tcp("ssh", 2222), clients=HOME)],
     ]
     assert digest not in {hash_routes(other) for other in others}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "port"),
+    [
+        (ServiceKind.HTTPS, "app.example.eu", None),
+        (ServiceKind.TCP, "ssh", 2222),
+        (ServiceKind.TCP, "ssh", "auto"),
+    ],
+)
+def test_a_service_says_for_whose_clients_it_is(
+    kind: ServiceKind, name: str, port: int | Literal["auto"] | None
+) -> None:
+    (route,) = parse([wanted(kind, name, port, ["192.0.2.7/32"])], A, PortRules())
+    (open_route,) = parse([wanted(kind, name, port)], A, PortRules())
+
+    assert route == replace(open_route, clients=HOME)
+    assert plan(A, [route], current(open_route)).changed == (route,)
+
+
+def test_networks_that_are_none_are_refused_by_the_name_of_their_service() -> None:
+    services = [wanted(ServiceKind.HTTPS, "a.eu", deny=["192.0.2.7/24"])]
+    with pytest.raises(Denied) as caught:
+        parse(services, A, PortRules())
+
+    assert caught.value.code is Code.INVALID_REQUEST
+    assert caught.value.detail == (
+        "https:a.eu: '192.0.2.7/24' is not a network such as 192.0.2.0/24"
+    )

@@ -5,9 +5,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.hub.core.route_history import TAGS, Block, RouteChange, RouteHistory
+from towonel.hub.core.route_history import TAGS, Block, LimitsChange, RouteChange, RouteHistory
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import Route, RouteDelta
 
 TENANTS = [TenantId(bytes([at]) * 32) for at in range(3)]
@@ -104,6 +105,26 @@ def test_a_copy_goes_on_alone() -> None:
 
     assert (one.revision, list(one.routes)) == (1, [KEYS[0]])
     assert one.delta(0).removed == ()
+
+
+def test_limits_of_tenants_are_told_when_they_change_and_whole_to_who_knows_none() -> None:
+    few = TenantLimits(connections=1)
+    newest = reported(([(KEYS[0], TENANTS[0])], {}))[-1]
+    limits = {
+        TENANTS[0]: LimitsChange(few, 1),
+        TENANTS[1]: LimitsChange(few, 2),
+        TENANTS[2]: LimitsChange(NO_LIMITS, 2),
+    }
+    newest.apply_limits({TENANTS[0]: LimitsChange(few, 1), TENANTS[2]: LimitsChange(few, 1)})
+    before = newest.copy()
+    newest.apply_limits(limits)
+    newest.finish(2, 0, {})
+
+    assert newest.delta(None).limits == {TENANTS[0]: few, TENANTS[1]: few}
+    assert newest.delta(1).limits == {TENANTS[1]: few, TENANTS[2]: NO_LIMITS}
+    assert newest.delta(2).limits == {}
+    assert newest.copy().limits == limits
+    assert before.limits.keys() == {TENANTS[0], TENANTS[2]}
 
 
 def test_a_revision_with_another_tag_is_of_another_history() -> None:

@@ -30,6 +30,7 @@ class InviteIn(Request):
     hostnames: Hostnames
     expires_in_secs: int | None = Field(default=None, ge=0, le=MAX_EXPIRY_S)
     serves_for_secs: int | None = Field(default=None, ge=1, le=MAX_SERVING_S)
+    limits: Limits | None = None
 
 
 class InviteOut(Answer):

@@ -19,6 +19,8 @@ MAX_SERVICES = 1_000
 
 Kind = Literal["https", "tcp", "udp"]
 AUTO: Final = "auto"
+MAX_CIDRS = 64  # of a service, of both kinds together
+Cidrs = Annotated[list[Annotated[str, Field(max_length=49)]], Field(max_length=MAX_CIDRS)]
 
 
 class _PortOrAuto:
@@ -49,12 +51,17 @@ class ServiceIn(Request):
 
     With the port `auto` the hub takes one that is reserved for the tenant: that of the group's service of this name, else
     the lowest that nobody publishes.
+
+    Clients of a network of `deny_cidrs` are not served, nor, where there are `allow_cidrs`, those of none of them: as in
+    `192.0.2.0/24` or `2001:db8::1`.
     """
 
     kind: Kind
     name: str = Field(min_length=1, max_length=253)
     port: Annotated[int | Literal["auto"] | None, _PortOrAuto()] = None
     tls_mode: Literal["passthrough", "terminate", "agent"] = "passthrough"
+    allow_cidrs: Cidrs = Field(default_factory=list[str])
+    deny_cidrs: Cidrs = Field(default_factory=list[str])
 
 
 class DesiredState(Request):
@@ -113,6 +120,8 @@ class ServiceItem(Answer):
     group: str
     created_at: AwareDatetime
     agents_live: int
+    allow_cidrs: list[str] = Field(default_factory=list[str])
+    deny_cidrs: list[str] = Field(default_factory=list[str])
     is_served: IsServed = True
     listeners: list[Listener] = Field(default_factory=list[Listener])
 
@@ -134,6 +143,8 @@ class ServiceDetail(Answer):
     tenant_id: Hex32
     groups: list[str]
     agents: list["AgentItem"]
+    allow_cidrs: list[str] = Field(default_factory=list[str])
+    deny_cidrs: list[str] = Field(default_factory=list[str])
     is_served: IsServed = True
     listeners: list[Listener] = Field(default_factory=list[Listener])
 
@@ -148,6 +159,8 @@ class RouteItem(Answer):
     tls_mode: str
     tenant_id: Hex32
     revision: int
+    allow_cidrs: list[str] = Field(default_factory=list[str])
+    deny_cidrs: list[str] = Field(default_factory=list[str])
     is_served: IsServed = True
 
 

@@ -116,7 +116,9 @@ class HubClient(OperatorClient):
         Raises:
             Denied: HOSTNAME_CONFLICT and HOSTNAME_NOT_OWNED with every offending name.
         """
-        body = state.model_dump_json().encode()
+        body = state.model_dump_json(
+            exclude_unset=True
+        ).encode()  # hubs of before know fewer fields
         authorization = authorize_tenant(
             tenant, Domain.DESIRED_STATE, body, self._transport.timestamp_ms()
         )

@@ -3,13 +3,11 @@
     socket ── frames ──▶ lane        stops while the lane has pending output
     socket ◀── deliver ── lane       what the socket does not take is pending, and the lane stops
 
-An end of bytes is passed on as one, and a failure as a failure: sockets linger for zero seconds, so that
-only an orderly end, for which that is cleared, looks like one. A socket that takes no more may still
-have an answer under way, which is carried to its end first. And what the lane has ended before it failed
-is delivered before the socket is reset, whose peer could lose it otherwise.
+An end of bytes is passed on as one, and a failure as a failure: sockets linger for zero seconds, so that only an
+orderly end, for which that is cleared, looks like one. A socket that takes no more may still have an answer under
+way, which is carried to its end first. And what the lane has ended before it failed is delivered before the reset.
 """
 
-import os
 from collections.abc import Callable
 from socket import SocketType
 from typing import ClassVar, Protocol, override
@@ -19,8 +17,9 @@ from towonel.relay.hop.results import COUNT, FAILED, NOTHING
 from towonel.relay.lingering import LingeringEnd
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES
+from towonel.relay.pacing.pacer import Pacer
 from towonel.relay.pipes import Pipe
-from towonel.relay.socket_end import SPLICE_FLAGS, STALL_CHECK_S
+from towonel.relay.socket_end import STALL_CHECK_S
 from towonel.relay.sockets import tune_lasting
 from towonel.wire import lanes
 from towonel.wire.errors import Code
@@ -51,13 +50,14 @@ class Connection(LingeringEnd):
         tuned: whether the socket has the options of one that lasts; else it gets them if it does.
 
     Attributes:
-        reset_code: of a failure of this socket.
-        timeout_code: of a peer that is gone, and of the idle limit.
+        reset_code, timeout_code: of a failure of this socket; of a peer that is gone, and of the idle limit.
         received, sent: bytes that came from the socket, and that it took.
+        pacer: of its tenant's connections, where bandwidth is limited: of both ways.
     """
 
     reset_code: ClassVar[Code] = Code.CLIENT_CLOSED
     timeout_code: ClassVar[Code] = Code.CLIENT_TIMEOUT
+    pacer: Pacer | None = None
     _tuned: bool = True
     _quiet_s: float = 0.0  # without the lane
     _moved: int = 0  # bytes in all, when the idle limit was last looked at
@@ -97,13 +97,16 @@ class Connection(LingeringEnd):
         if lane is None:
             self.discard()
             return
-        while self.readable and lane.clear and lane.state.may_send:
+        pacer = self.pacer
+        while self._may_forward(lane) and (pacer is None or pacer.admits(self)):
             result = lane.forward(self, self._kind)
             if result <= 0:
                 self._act_on_none(lane, result)
                 return
             count = result & COUNT
             self.received += count
+            if pacer is not None:
+                pacer.spend(count)
             self._kind = FrameType.DATA
             if result != count:
                 lane.hold_frame(result)
@@ -112,6 +115,9 @@ class Connection(LingeringEnd):
                 return
             if not self.hung_up:
                 self.readable = False
+
+    def _may_forward(self, lane: FrameWriter) -> bool:
+        return self.readable and lane.clear and lane.state.may_send
 
     def _act_on_none(self, lane: FrameWriter, result: int) -> None:
         if result == NOTHING:
@@ -128,10 +134,10 @@ class Connection(LingeringEnd):
         if self.lingering:
             self.discard()
             return False
-        if lane is None or not self.readable or not lane.clear or not lane.state.may_send:
+        if lane is None or not self._may_forward(lane):
             return False
         self.bound_kernel_memory()
-        pipe = self.memory.pipes.borrow()
+        pipe = None if self.pacer is not None else self.memory.pipes.borrow()
         if pipe is None:
             self.on_readable()
             return False  # `on_readable` asks for a turn if there is more
@@ -145,12 +151,7 @@ class Connection(LingeringEnd):
             lane.send_frame(lanes.encode_head(FrameType.ACCEPT, lane.state.use, 0))
 
     def _splice(self, lane: FrameWriter, pipe: Pipe) -> bool:
-        try:
-            count = os.splice(self.descriptor, pipe.writer, pipe.size, flags=SPLICE_FLAGS)
-        except BlockingIOError:
-            count = NOTHING
-        except OSError:
-            count = FAILED
+        count = pipe.fill(self.descriptor)
         if count <= 0:
             self.memory.pipes.give_back(pipe, empty=True)
             self._act_on_none(lane, count)
@@ -161,10 +162,7 @@ class Connection(LingeringEnd):
         return lane.clear
 
     def _end_input(self, lane: FrameWriter) -> None:
-        """Pass on that the socket's bytes are over.
-
-        A socket that failed while it was written to reads as one that has ended, unless that came first.
-        """
+        """Pass on that the socket's bytes are over: one that failed while it was written to reads so, too."""
         self.readable = False
         if self.broken and not self.ended_well:
             self.fail(self.reset_code)
@@ -295,6 +293,8 @@ class Connection(LingeringEnd):
         self.code = code
         lane, self.lane = self.lane, None
         self.close()
+        if self.pacer is not None:
+            self.pacer.forget(self)
         if lane is not None:
             lane.on_connection_gone()
         self._owner.on_connection_ended(self)

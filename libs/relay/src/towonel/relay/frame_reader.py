@@ -15,7 +15,7 @@ from towonel.relay.hop import interpreted
 from towonel.relay.hop.results import COUNT, FAILED, NOTHING, PARSE
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
-from towonel.relay.socket_end import SPLICE_FLAGS
+from towonel.relay.pipes import SPLICE_FLAGS
 from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lanes
 from towonel.wire.errors import Code, TowonelError
@@ -88,9 +88,10 @@ class FrameReader(FrameWriter):
             return
         connection = self.connection
         if connection is not None and not connection.broken:
-            if not connection.clear:
+            pacer = connection.pacer
+            if not connection.clear or not (pacer is None or pacer.admits(self)):
                 return
-            if self._left >= SPLICE_BYTES:
+            if self._left >= SPLICE_BYTES and pacer is None:
                 self.loop.queue(self)
                 return
         if self._unread:
@@ -103,7 +104,12 @@ class FrameReader(FrameWriter):
     @override
     def take_turn(self) -> bool:
         connection = self.connection
-        if connection is None or connection.broken or self._left < SPLICE_BYTES:
+        if (
+            connection is None
+            or connection.broken
+            or connection.pacer is not None
+            or self._left < SPLICE_BYTES
+        ):
             self.on_readable()
             return False
         may_splice = self.readable and not self.closed and connection.clear
@@ -122,6 +128,8 @@ class FrameReader(FrameWriter):
             self.lose(Code.SESSION_LOST)
             return
         end = begun + (result & COUNT)
+        if connection is not None and connection.pacer is not None:
+            connection.pacer.spend(result & COUNT)
         left_inside = self._tls is not None and self._tls.has_more
         self.readable = self.hung_up or left_inside or end == BUFFER_BYTES
         if self.readable:

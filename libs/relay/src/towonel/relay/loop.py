@@ -2,6 +2,9 @@
 
     poll ──▶ on_ready of each ready descriptor ──▶ deadlines ──▶ turns, for a millisecond ──▶ poll
 
+Where many descriptors are ready at once, each waits for a turn of its group as well, so that those of one group do not
+hold up another's.
+
 Descriptors are registered once, edge-triggered, for reading and writing. Their handlers keep what they
 were told in flags and use it up, so that no message costs a call to change what is waited for.
 """
@@ -20,14 +23,23 @@ BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _MAX_EVENTS: Final = 256
+_FEW_EVENTS: Final = 32  # that are acted on at once: a millisecond or so
 _TURNS_S: Final = 0.001  # of bulk, before epoll is asked what else there is
 
 
 class TurnGroup:
-    """Group of handlers that share turns of bulk: as many as another group's, however many they are."""
+    """Group of handlers that share turns: as many as another group's, however many they are.
+
+    Attributes:
+        ready: descriptors that wait for `on_ready`.
+        waiting: handlers that wait to carry bulk.
+        has_turn: whether either of them is to come.
+    """
 
     def __init__(self) -> None:
+        self.ready: deque[int] = deque()
         self.waiting: deque[Handler] = deque()
+        self.has_turn = False
 
 
 class Handler(Timed):
@@ -67,6 +79,7 @@ class Loop:
         self._handlers: dict[int, Handler] = {}
         self._added: set[int] = set()  # in this round
         self._turns: deque[TurnGroup] = deque()  # of which handlers wait
+        self._events: dict[int, int] = {}  # of descriptors that wait
         self._no_group = TurnGroup()
         self._stopping = False
         self.wheel = DeadlineWheel(clock())
@@ -85,10 +98,11 @@ class Loop:
     def forget(self, descriptor: int) -> None:
         """Unregister a descriptor that is about to be closed, which takes it out of epoll."""
         del self._handlers[descriptor]
+        self._events.pop(descriptor, None)
 
     def release(self, descriptor: int) -> None:
         """Unregister a descriptor that stays open, and is handed to somebody else."""
-        del self._handlers[descriptor]
+        self.forget(descriptor)
         self._epoll.unregister(descriptor)
 
     def queue(self, handler: Handler) -> None:
@@ -96,10 +110,7 @@ class Loop:
         if handler.queued:
             return
         handler.queued = True
-        group = handler.group or self._no_group
-        if not group.waiting:
-            self._turns.append(group)
-        group.waiting.append(handler)
+        self._give_turn(handler).waiting.append(handler)
 
     def stop(self) -> None:
         """Let `run` return after this round."""
@@ -117,14 +128,15 @@ class Loop:
         ready = self._epoll.poll(self._wait_s(), _MAX_EVENTS)
         # What is armed now is counted from this, and what is due by then expires: handlers take no time.
         wheel.now = delays.now = now = self._clock()
+        in_turns = len(ready) > _FEW_EVENTS or bool(self._events)
         for descriptor, events in ready:
             handler = handlers.get(descriptor)
             # What is told of a descriptor that was closed meanwhile is not about the one that has its number.
             if handler is not None and descriptor not in added:
-                try:
-                    handler.on_ready(events)
-                except Exception as error:  # noqa: BLE001 all other connections go on
-                    handler.crash(error)
+                if in_turns:
+                    self._defer(descriptor, handler, events)
+                else:
+                    _act(handler, events)
         if delays.count and now >= delays.next_at:
             delays.advance(now)
         if now >= wheel.next_at:
@@ -152,15 +164,51 @@ class Loop:
         turns = self._turns
         until = self._clock() + _TURNS_S
         while turns:
-            group = turns.popleft()
-            handler = group.waiting.popleft()
+            group = turns[0]
+            if group.ready:
+                self._act_on_next(group)
             if group.waiting:
+                self._carry_next(group)
+            turns.popleft()
+            group.has_turn = bool(group.ready or group.waiting)
+            if group.has_turn:
                 turns.append(group)
-            handler.queued = False
-            try:
-                if handler.take_turn():
-                    self.queue(handler)
-            except Exception as error:  # noqa: BLE001 all other connections go on
-                handler.crash(error)
             if self._clock() >= until:
                 return
+
+    def _defer(self, descriptor: int, handler: Handler, events: int) -> None:
+        """Let a ready descriptor wait for a turn of its group."""
+        waits = self._events.get(descriptor)
+        self._events[descriptor] = events if waits is None else waits | events
+        if waits is None:
+            self._give_turn(handler).ready.append(descriptor)
+
+    def _give_turn(self, handler: Handler) -> TurnGroup:
+        """Return the group of a handler, which has a turn to come."""
+        group = handler.group or self._no_group
+        if not group.has_turn:
+            group.has_turn = True
+            self._turns.append(group)
+        return group
+
+    def _act_on_next(self, group: TurnGroup) -> None:
+        descriptor = group.ready.popleft()
+        events, handler = self._events.pop(descriptor, 0), self._handlers.get(descriptor)
+        if events and handler is not None:
+            _act(handler, events)
+
+    def _carry_next(self, group: TurnGroup) -> None:
+        handler = group.waiting.popleft()
+        handler.queued = False
+        try:
+            if handler.take_turn():
+                self.queue(handler)
+        except Exception as error:  # noqa: BLE001 all other connections go on
+            handler.crash(error)
+
+
+def _act(handler: Handler, events: int) -> None:
+    try:
+        handler.on_ready(events)
+    except Exception as error:  # noqa: BLE001 all other connections go on
+        handler.crash(error)

@@ -10,6 +10,9 @@ import fcntl
 import os
 from typing import Final
 
+from towonel.relay.hop.results import FAILED, NOTHING
+
+SPLICE_FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if hasattr(os, "splice") else 0
 PIPE_BYTES: Final = 256 * 1024
 MAX_PIPES: Final = 32
 PAUSE: Final = (
@@ -26,6 +29,15 @@ class Pipe:
         with contextlib.suppress(PermissionError):  # the user's share of pipe memory is used up
             fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self.size = fcntl.fcntl(self.writer, fcntl.F_GETPIPE_SZ)
+
+    def fill(self, descriptor: int) -> int:
+        """Splice what has come to a socket, and return how many bytes, or NOTHING or FAILED."""
+        try:
+            return os.splice(descriptor, self.writer, self.size, flags=SPLICE_FLAGS)
+        except BlockingIOError:
+            return NOTHING
+        except OSError:
+            return FAILED
 
     def close(self) -> None:
         """Close both ends."""

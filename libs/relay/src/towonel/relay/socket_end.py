@@ -16,11 +16,10 @@ from towonel.relay.core.stall import INFO_BYTES, StallDetector
 from towonel.relay.hop.results import BROKEN, COUNT, UNSENT_SHIFT
 from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
-from towonel.relay.pipes import Pipe
+from towonel.relay.pipes import SPLICE_FLAGS, Pipe
 from towonel.relay.sockets import bound_receive_buffer
 
 STALL_CHECK_S: Final = 5.0
-SPLICE_FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if hasattr(os, "splice") else 0
 
 
 class SocketEnd(Handler):

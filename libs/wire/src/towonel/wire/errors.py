@@ -69,6 +69,8 @@ class Code(IntEnum):
     QUOTA_EXCEEDED = 0x49
     TENANT_SUSPENDED = 0x4A
     METHOD_NOT_ALLOWED = 0x4B
+    TOO_MANY_CONNECTIONS = 0x4C
+    CLIENT_NOT_ALLOWED = 0x4D
 
     # Not now: the caller may try again, or elsewhere.
     NO_ROUTE = 0x60

@@ -1,7 +1,7 @@
 """Routes and their codec between hub and edges: a snapshot, or a delta since a revision."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from itertools import batched
@@ -13,6 +13,8 @@ from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
+from towonel.wire.policy.client_networks import ClientNetworks, make_networks
+from towonel.wire.policy.tenant_limits import TenantLimits, decode_limits, encode_limits
 
 FORMAT_VERSION = 1
 CHANGES_CHANNEL = "towonel:routes"  # of Redis, on which hubs publish each new revision, in decimal
@@ -32,13 +34,14 @@ class TlsMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Route from a public name or port to a tenant's service."""
+    """Route from a public name or port to a tenant's service, for clients of all networks, or of some."""
 
     kind: ServiceKind
     name: str
     tenant_id: TenantId
     port: int | None = None
     tls_mode: TlsMode = TlsMode.PASSTHROUGH
+    clients: ClientNetworks | None = None
 
     @property
     def service(self) -> ServiceKey:
@@ -56,10 +59,11 @@ _service = lru_cache(maxsize=4096)(ServiceKey)  # one object for all clients of 
 
 @dataclass(frozen=True, slots=True)
 class RouteDelta:
-    """Delta that leads to `revision`; a snapshot replaces everything, blocked tenants included.
+    """Delta that leads to `revision`; a snapshot replaces everything, blocked tenants and limits included.
 
     `tag` is random for each revision. A database that was put back to an older copy uses its numbers
     again, for other changes: then the tag differs. It is None from a hub of an older version.
+    `limits` are those of tenants that changed; a tenant without any in a delta has none any more.
     """
 
     revision: int
@@ -69,6 +73,9 @@ class RouteDelta:
     blocked: tuple[TenantId, ...] = ()
     unblocked: tuple[TenantId, ...] = ()
     tag: bytes | None = None
+    limits: Mapping[TenantId, TenantLimits] = field(
+        default_factory=dict[TenantId, TenantLimits], hash=False
+    )
 
 
 def encode_delta(delta: RouteDelta) -> bytes:
@@ -88,6 +95,8 @@ def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) ->
     }
     if delta.tag is not None:
         fields["tag"] = delta.tag
+    if delta.limits:
+        fields["limits"] = encode_limits(delta.limits)
     head = b"".join(cbor.encode(name) + cbor.encode(value) for name, value in fields.items())
     routes = cbor.encode("routes") + cbor.array_head(len(delta.routes))
     yield cbor.map_head(len(fields) + 1) + head + routes
@@ -99,7 +108,7 @@ def decode_delta(data: bytes) -> RouteDelta:
     """Return the delta that `data` holds.
 
     Routes of a kind, a mode or a form of name that is unknown here are left out: a newer hub may
-    have them, and all other routes matter more.
+    have them, and all other routes matter more. So are those whose networks of clients are.
 
     Raises:
         ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, or MALFORMED.
@@ -118,6 +127,7 @@ def decode_delta(data: bytes) -> RouteDelta:
         _read_tenants(fields, "blocked"),
         _read_tenants(fields, "unblocked"),
         fields.octets("tag", TAG_BYTES) if "tag" in fields.values else None,
+        decode_limits(fields.items("limits", MAX_ITEMS) if "limits" in fields.values else ()),
     )
 
 
@@ -127,6 +137,8 @@ def _encode_route(route: Route) -> dict[str, object]:
         value["port"] = route.port
     if route.kind is ServiceKind.HTTPS:
         value["tls"] = str(route.tls_mode)
+    if route.clients is not None:
+        value["allow"], value["deny"] = list(route.clients.allow), list(route.clients.deny)
     return {**value, "tenant": route.tenant_id}
 
 
@@ -136,15 +148,21 @@ def _decode_route(fields: Fields) -> Route | None:
     tenant = TenantId(fields.octets("tenant", ID_BYTES))
     port = fields.uint("port", LAST_PORT) if "port" in fields.values else None
     name = fields.text("name", MAX_HOSTNAME_CHARS)
+    allow, deny = _read_cidrs(fields, "allow"), _read_cidrs(fields, "deny")
     if kind not in ServiceKind or mode not in TlsMode:
         return None
     try:
         service = parse_service_key(ServiceKind(kind), name)
+        clients = make_networks(allow, deny)
     except ProtocolError:
         return None
     if (port is None) is not (service.kind is ServiceKind.HTTPS):
         raise field_error("port", "belongs to tcp and udp, and to them always")
-    return Route(service.kind, service.name, tenant, port, TlsMode(mode))
+    return Route(service.kind, service.name, tenant, port, TlsMode(mode), clients)
+
+
+def _read_cidrs(fields: Fields, name: str) -> tuple[str, ...]:
+    return _read_texts(fields, name) if name in fields.values else ()
 
 
 def _read_texts(fields: Fields, name: str) -> tuple[str, ...]:

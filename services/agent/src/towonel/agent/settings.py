@@ -95,7 +95,8 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_SERVICES",
         description=(
             "JSON array of HTTPS services: `hostname`, `origin` (host:port), `proxy_protocol` "
-            "(v2 unless none), `tls_mode` (passthrough). In a file, it may change while the agent runs."
+            "(v2 unless none), `tls_mode` (passthrough), `allow_cidrs` and `deny_cidrs` (networks of clients). "
+            "In a file, it may change while the agent runs."
         ),
     )
     tcp_services: Annotated[tuple[Service, ...], BeforeValidator(_parse_tcp)] = Field(
@@ -103,8 +104,8 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_TCP_SERVICES",
         description=(
             "JSON array of TCP services: `name`, `origin` (host:port), `listen_port` (the public port, or auto), "
-            "`proxy_protocol` (none unless v2), `idle_timeout_secs` (no limit unless set). In a file, it may change "
-            "while the agent runs."
+            "`proxy_protocol` (none unless v2), `idle_timeout_secs` (no limit unless set), `allow_cidrs` and "
+            "`deny_cidrs` (networks of clients). In a file, it may change while the agent runs."
         ),
     )
     udp_services: Annotated[tuple[Service, ...], BeforeValidator(_parse_udp)] = Field(

@@ -6,18 +6,21 @@ import typer
 
 from towonel.api.invites import InviteDetail
 from towonel.cli.command import hub_command
-from towonel.cli.commands.invite.flags import (
-    InviteChanges,
+from towonel.cli.commands.invite.flags import InviteChanges, parse_edit
+from towonel.cli.conditional_edit import Force, send_edit
+from towonel.cli.options.expiry import ExpiresAt
+from towonel.cli.options.flags import ItemId
+from towonel.cli.options.limits import (
     MaxAgents,
+    MaxBandwidth,
+    MaxConnectionRate,
+    MaxConnections,
     MaxHostnames,
     MaxPorts,
     MaxServices,
     format_limits,
-    parse_edit,
+    name_limits,
 )
-from towonel.cli.conditional_edit import Force, send_edit
-from towonel.cli.options.expiry import ExpiresAt
-from towonel.cli.options.flags import ItemId
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time, now
 from towonel.client.operator import OperatorClient
@@ -71,6 +74,7 @@ async def show(hub: OperatorClient, invite_id: ItemId) -> Output:
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --add-hostname b.example.eu --expires never",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --serve-for 30d",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --port udp:27015-27030 --max-services 20",
+    "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --max-connections 500 --max-bandwidth 100M",
 )
 async def edit(
     hub: OperatorClient,
@@ -89,19 +93,19 @@ async def edit(
     max_agents: MaxAgents = None,
     max_ports: MaxPorts = None,
     max_hostnames: MaxHostnames = None,
+    max_connections: MaxConnections = None,
+    max_connection_rate: MaxConnectionRate = None,
+    max_bandwidth: MaxBandwidth = None,
     force: Force = False,
 ) -> Output:
     """Change what a live invite may do; its token stays good."""
-    limits = {
-        "services": max_services,
-        "agents": max_agents,
-        "ports": max_ports,
-        "hostnames": max_hostnames,
-    }
+    limits = name_limits(
+        *(max_services, max_agents, max_ports, max_hostnames),
+        *(max_connections, max_connection_rate, max_bandwidth),
+    )
     changes = InviteChanges(
-        *(name, hostnames, add_hostname, remove_hostname),
-        *(add_port, remove_port, expires, expires_at),
-        *(serve_for, serve_until, limits),
+        *(name, hostnames, add_hostname, remove_hostname, add_port, remove_port),
+        *(expires, expires_at, serve_for, serve_until, limits),
     )
     current = await hub.invites.get(invite_id)
     edit_request = parse_edit(current.value, changes, now())

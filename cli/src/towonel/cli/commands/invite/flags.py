@@ -3,35 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
-
-import typer
 
 from towonel.api.fields import MAX_HOSTNAMES
 from towonel.api.invites import MAX_EXPIRY_S, MAX_SERVING_S, InviteDetail, InviteEdit
-from towonel.api.limits import MAX_LIMIT, Limits
 from towonel.api.ports import PortRange
 from towonel.cli.errors import UsageError
 from towonel.cli.options.expiry import parse_expiry
 from towonel.cli.options.ids import build_request
+from towonel.cli.options.limits import parse_limits
 from towonel.cli.options.port_ranges import format_range, parse_ports
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname
 
 MAX_NAME_CHARS = 100
-_DEFAULT = "default"
-
-
-def _limit_option(what: str) -> Any:
-    return typer.Option(
-        metavar="N", help=f"{what} that it may have at most; {_DEFAULT}: the hub's limit."
-    )
-
-
-MaxServices = Annotated[str | None, _limit_option("Services")]
-MaxAgents = Annotated[str | None, _limit_option("Agents")]
-MaxPorts = Annotated[str | None, _limit_option("Ports")]
-MaxHostnames = Annotated[str | None, _limit_option("Hostnames")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +61,6 @@ def parse_edit(invite: InviteDetail, changes: InviteChanges, now: datetime) -> I
     if not fields:
         raise UsageError("nothing to change: give at least one of the flags that --help lists")
     return build_request(InviteEdit, **fields)
-
-
-def parse_limits(**texts: str | None) -> Limits | None:
-    """Return the limits in flags, by name; None without any.
-
-    Raises:
-        UsageError: naming the flag and the rule.
-    """
-    limits = {name: _limit(name, text) for name, text in texts.items() if text is not None}
-    return Limits(**limits) if limits else None
-
-
-def format_limits(limits: Limits) -> str:
-    """Format the limits that a tenant has of its own."""
-    own = {name: value for name, value in limits.model_dump().items() if value is not None}
-    return ", ".join(f"{value} {name}" for name, value in own.items()) or "the hub's"
 
 
 def parse_hostnames(flag: str, texts: Sequence[str]) -> list[str]:
@@ -161,11 +129,3 @@ def _add_and_remove(
             raise UsageError(f"--remove-{what}: it has no {text}; it has {names}")
         del result[text]
     return list(result | dict.fromkeys(added))
-
-
-def _limit(name: str, text: str) -> int | None:
-    if text.strip() == _DEFAULT:
-        return None
-    if not (text.isascii() and text.isdigit() and int(text[:10]) <= MAX_LIMIT):
-        raise UsageError(f"--max-{name}: is a number up to {MAX_LIMIT}, or {_DEFAULT}")
-    return int(text)

@@ -6,18 +6,22 @@ import typer
 
 from towonel.api.tenants import TenantDetail, TenantEdit
 from towonel.cli.command import hub_command
-from towonel.cli.commands.invite.flags import (
-    MaxAgents,
-    MaxHostnames,
-    MaxPorts,
-    MaxServices,
-    format_limits,
-    parse_limits,
-)
 from towonel.cli.commands.tenant.flags import TenantArgument, TenantFlag, parse_tenant_id
 from towonel.cli.conditional_edit import Force, send_edit
 from towonel.cli.errors import UsageError
 from towonel.cli.options.ids import build_request
+from towonel.cli.options.limits import (
+    MaxAgents,
+    MaxBandwidth,
+    MaxConnectionRate,
+    MaxConnections,
+    MaxHostnames,
+    MaxPorts,
+    MaxServices,
+    format_limits,
+    name_limits,
+    parse_limits,
+)
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time
 from towonel.cli.tables import agent_rows, format_status, format_traffic
@@ -48,14 +52,18 @@ async def edit(
     max_agents: MaxAgents = None,
     max_ports: MaxPorts = None,
     max_hostnames: MaxHostnames = None,
+    max_connections: MaxConnections = None,
+    max_connection_rate: MaxConnectionRate = None,
+    max_bandwidth: MaxBandwidth = None,
     force: Force = False,
 ) -> Output:
     """Change a tenant's name or limits."""
     wanted_id = parse_tenant_id(tenant, tenant_id)
-    limits = parse_limits(
-        services=max_services, agents=max_agents, ports=max_ports, hostnames=max_hostnames
+    limits = name_limits(
+        *(max_services, max_agents, max_ports, max_hostnames),
+        *(max_connections, max_connection_rate, max_bandwidth),
     )
-    fields = {"name": name, "limits": limits}
+    fields = {"name": name, "limits": parse_limits(**limits)}
     changes = {field: value for field, value in fields.items() if value is not None}
     if not changes:
         raise UsageError("nothing to change: give at least one of the flags that --help lists")

@@ -1,12 +1,19 @@
 """HTTPS services: each has a hostname, to which clients connect on the edges' own port."""
 
-from towonel.agent.core.service_items import Item, parse_array, read_origin, show
+from towonel.agent.core.service_items import (
+    CLIENT_FIELDS,
+    Item,
+    parse_array,
+    read_clients,
+    read_origin,
+    show,
+)
 from towonel.agent.core.services import ProxyProtocol, Service
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind, parse_hostname
 
 EXAMPLE = '{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}'
 _ORIGIN = "127.0.0.1:4443"
-_FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol")
+_FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol", *CLIENT_FIELDS)
 
 
 def parse_https_services(text: str) -> tuple[Service, ...]:
@@ -22,9 +29,10 @@ def _parse(item: Item) -> Service | None:
     hostname = item.read("hostname", _parse_name)
     origin = read_origin(item, _ORIGIN, ProxyProtocol.V2)
     item.read("tls_mode", _check_tls_mode, "passthrough")
+    clients = read_clients(item)
     if hostname is None or origin is None or item.problems:
         return None
-    return Service(ServiceKey(ServiceKind.HTTPS, hostname), origin)
+    return Service(ServiceKey(ServiceKind.HTTPS, hostname), origin, clients=clients)
 
 
 def _parse_name(value: object) -> Hostname:

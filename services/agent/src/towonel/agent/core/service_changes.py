@@ -12,7 +12,7 @@ class ServiceChanges:
     """Changes from some services to others, as service keys in order.
 
     Attributes:
-        moved: those of `changed` that have another public port.
+        moved: those of `changed` that have another public port, or are for clients of other networks.
     """
 
     added: tuple[str, ...]
@@ -35,8 +35,12 @@ def compare_services(before: Collection[Service], after: Collection[Service]) ->
         added=_sort(new.keys() - old.keys()),
         changed=_sort(changed),
         removed=_sort(old.keys() - new.keys()),
-        moved=_sort(key for key in changed if new[key].port != old[key].port),
+        moved=_sort(key for key in changed if _published(new[key]) != _published(old[key])),
     )
+
+
+def _published(service: Service) -> tuple[object, ...]:
+    return service.port, service.clients
 
 
 def _sort(keys: Iterable[ServiceKey]) -> tuple[str, ...]:

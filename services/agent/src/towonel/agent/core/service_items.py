@@ -11,7 +11,9 @@ from towonel.runtime.environment.lists import parse_json
 from towonel.wire.addresses import LAST_PORT, is_port
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import ServiceKey
+from towonel.wire.policy.client_networks import ClientNetworks, check_count, parse_cidrs
 
+CLIENT_FIELDS = ("allow_cidrs", "deny_cidrs")
 _MAX_VALUE_CHARS = 100
 _HOST = re.compile(r"[^\s/?#@:%\[\]\\\x00-\x20\x7f]+")
 
@@ -145,6 +147,25 @@ def read_origin(item: Item, example: str, proxy_protocol: ProxyProtocol) -> Orig
 def read_address(item: Item, example: str) -> tuple[str, int] | None:
     """Return host and port of an item's origin, unless something is wrong with it."""
     return item.read("origin", lambda value: parse_origin(value, example))
+
+
+def read_clients(item: Item) -> ClientNetworks | None:
+    """Return the networks of clients of an item, unless something is wrong with them; None for all."""
+    allow, deny = (item.read(field, _parse_cidrs, []) or () for field in CLIENT_FIELDS)
+    try:
+        check_count(len(allow) + len(deny))
+    except ProtocolError as error:
+        item.refuse(CLIENT_FIELDS[0], error.detail)
+    return ClientNetworks(allow, deny) if allow or deny else None
+
+
+def _parse_cidrs(value: object) -> tuple[str, ...]:
+    rule = f'must be an array of networks, as in ["192.0.2.0/24"], not {show(value)}'
+    found = cast("list[object]", value) if isinstance(value, list) else [None]
+    values = [each for each in found if isinstance(each, str)]
+    if len(values) < len(found):
+        raise ValueError(rule)
+    return parse_cidrs(values)
 
 
 def show(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Literal, override
 from towonel.agent.core.origin_table import OriginTable
 from towonel.wire.addresses import format_address
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.client_networks import ClientNetworks
 from towonel.wire.routes import TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes, and of its 64 KiB names may take
@@ -55,6 +56,7 @@ class Service:
     origin: Origin
     tls_mode: TlsMode = TlsMode.PASSTHROUGH
     port: PublicPort | None = None
+    clients: ClientNetworks | None = None  # that edges let through; all without
 
 
 def can_be_announced(services: Collection[Service]) -> bool:

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Final
 
 from towonel.agent.core.service_items import (
+    CLIENT_FIELDS,
     Item,
     describe_repetition,
     parse_array,
+    read_clients,
     read_origin,
     show,
 )
@@ -20,7 +22,7 @@ from towonel.wire.names import ServiceKey, ServiceKind, parse_service_name
 EXAMPLE = '{"name": "ssh", "origin": "127.0.0.1:22", "listen_port": 2222}'
 MAX_IDLE_S = 86_400  # a day
 _ORIGIN = "127.0.0.1:22"
-_FIELDS = ("name", "origin", "listen_port", "proxy_protocol", "idle_timeout_secs")
+_FIELDS = ("name", "origin", "listen_port", "proxy_protocol", "idle_timeout_secs", *CLIENT_FIELDS)
 
 type PortPlaces = dict[PublicPort, str]  # of the items of one list that have a port, by it
 
@@ -72,10 +74,11 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     origin = read_origin(item, _ORIGIN, ProxyProtocol.NONE)
     port = read_port(item, places)
     idle_s = item.read("idle_timeout_secs", _IDLE_TIMEOUT.parse)
+    clients = read_clients(item)
     if name is None or origin is None or port is None or idle_s is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.TCP, name)
-    return Service(key, replace(origin, idle_timeout_s=idle_s), port=port)
+    return Service(key, replace(origin, idle_timeout_s=idle_s), port=port, clients=clients)
 
 
 def read_name(item: Item, example: str) -> str | None:

@@ -8,7 +8,13 @@ the datagram says it is from. So what an origin may send to a client that is not
 from functools import partial
 from typing import Final
 
-from towonel.agent.core.service_items import Item, parse_array, read_address
+from towonel.agent.core.service_items import (
+    CLIENT_FIELDS,
+    Item,
+    parse_array,
+    read_address,
+    read_clients,
+)
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.core.tcp_services import (
     MAX_IDLE_S,
@@ -28,7 +34,14 @@ DEFAULT_IDLE_S: Final = (
 DEFAULT_UNANSWERED_BYTES: Final = 64 * 1024 * 1024
 MAX_UNANSWERED_BYTES: Final = 1024**4  # as good as no bound
 _ORIGIN: Final = "127.0.0.1:53"
-_FIELDS: Final = ("name", "origin", "listen_port", "idle_timeout_secs", "max_unanswered_bytes")
+_FIELDS: Final = (
+    "name",
+    "origin",
+    "listen_port",
+    "idle_timeout_secs",
+    "max_unanswered_bytes",
+    *CLIENT_FIELDS,
+)
 _IDLE_TIMEOUT: Final = Quantity("seconds", MAX_IDLE_S, DEFAULT_IDLE_S, str(DEFAULT_IDLE_S))
 _UNANSWERED: Final = Quantity(
     "bytes", MAX_UNANSWERED_BYTES, DEFAULT_UNANSWERED_BYTES, str(DEFAULT_UNANSWERED_BYTES)
@@ -50,7 +63,15 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     port = read_port(item, places)
     idle_s = item.read("idle_timeout_secs", _IDLE_TIMEOUT.parse)
     unanswered = item.read("max_unanswered_bytes", _UNANSWERED.parse)
-    if name is None or address is None or port is None or idle_s is None or unanswered is None:
+    clients = read_clients(item)
+    if (
+        name is None
+        or address is None
+        or port is None
+        or idle_s is None
+        or unanswered is None
+        or item.problems
+    ):
         return None
     origin = Origin(*address, ProxyProtocol.NONE, idle_s, unanswered)
-    return Service(ServiceKey(ServiceKind.UDP, name), origin, port=port)
+    return Service(ServiceKey(ServiceKind.UDP, name), origin, port=port, clients=clients)

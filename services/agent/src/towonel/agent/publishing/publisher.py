@@ -218,12 +218,19 @@ class Publisher:
 
 
 def _to_wanted(service: Service) -> ServiceIn:
-    return ServiceIn(
+    wanted = ServiceIn(
         kind=service.key.kind.value,
         name=service.key.name,
         port=service.port,
         tls_mode=service.tls_mode.value,
     )
+    if service.clients is None:  # a hub of before does not know these fields
+        return wanted
+    cidrs = {
+        "allow_cidrs": list(service.clients.allow),
+        "deny_cidrs": list(service.clients.deny),
+    }
+    return wanted.model_copy(update=cidrs)
 
 
 def _log_outcome(outcome: Outcome) -> None:

@@ -141,7 +141,11 @@ class Admission:
         ticket.source = source
 
     def claim_tenant(
-        self, ticket: Ticket, tenant_id: TenantId, places: Mapping[ServiceKey | None, int]
+        self,
+        ticket: Ticket,
+        tenant_id: TenantId,
+        places: Mapping[ServiceKey | None, int],
+        most: int | None = None,
     ) -> None:
         """Count the client for the tenant it wants to reach, and its source for its share of that.
 
@@ -150,11 +154,15 @@ class Admission:
             tenant_id: that it wants to reach.
             places: for all clients together, on the sessions of the tenant (None), and on those
                 that serve what it wants; 0 if there is none, which is for the upstream to refuse.
+            most: clients that this tenant may have, where that is a limit of its own.
 
         Raises:
-            Denied: LIMIT_EXCEEDED.
+            Denied: LIMIT_EXCEEDED, or TOO_MANY_CONNECTIONS at the tenant's own limit.
         """
-        if not self._tenants.acquire(tenant_id):
+        if not self._tenants.acquire(tenant_id, most):
+            if most is not None and most < self._tenants.limit:
+                detail = f"tenant {tenant_id.hex()} may have {most} clients"
+                raise Denied(Code.TOO_MANY_CONNECTIONS, detail)
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id

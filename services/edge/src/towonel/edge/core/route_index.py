@@ -3,7 +3,7 @@
     | header (80) | slots, 8 bytes each | records ... |
 
     slot      0: free · 1: removed · else 24 bits of the key's hash, and 40 of the place of a record
-    record    | kind (1) | mode of TLS (1) | port (2) | length of the name (2) | tenant (32) | name |
+    record    | kind (1) | mode of TLS (1) | port (2) | length of the name (2) | of networks (2) | tenant (32) | name | networks |
 
 A key is found in the slot that the low bits of its hash name, or in one of those behind it, up to the first
 free one; at most half of them are taken. The hash has a random key, so that no tenant can choose names that
@@ -20,10 +20,11 @@ from typing import Final
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.client_networks import decode_networks
 from towonel.wire.routes import Route, TlsMode
 
 MAGIC: Final = b"towonel routes\0i"
-VERSION: Final = 1
+VERSION: Final = 2
 SEED_BYTES: Final = 16
 SLOT_BYTES: Final = 8
 FREE: Final = 0
@@ -33,8 +34,8 @@ PLACE_MASK: Final = (1 << TAG_SHIFT) - 1
 _HEAD: Final = struct.Struct("=16sII16sQQQQ8x")  # followed by slots, which are aligned
 HEAD_BYTES: Final = _HEAD.size
 _MAX_SLOT_BITS: Final = 32
-_RECORD: Final = struct.Struct("=BBHH32s")
-RECORD_BYTES: Final = _RECORD.size  # without its name
+_RECORD: Final = struct.Struct("=BBHHH32s")
+RECORD_BYTES: Final = _RECORD.size  # without its name and the networks of its clients
 _CACHED: Final = 4096  # keys that are found again without a search
 _KINDS: Final = (ServiceKind.HTTPS, ServiceKind.TCP, ServiceKind.UDP)
 _MODES: Final = (TlsMode.PASSTHROUGH, TlsMode.TERMINATE, TlsMode.AGENT)
@@ -125,26 +126,30 @@ def tag_of(hashed: int) -> int:
 def encode_record(route: Route) -> bytes:
     """Return the record of a route."""
     name = route.name.encode()
+    networks = b"" if route.clients is None else route.clients.encode().encode()
     return (
         _RECORD.pack(
             _KINDS.index(route.kind),
             _MODES.index(route.tls_mode),
             route.port or 0,
             len(name),
+            len(networks),
             route.tenant_id,
         )
         + name
+        + networks
     )
 
 
 def record_length(data: memoryview, place: int) -> int:
     """Return the bytes of a record."""
-    return RECORD_BYTES + int(_RECORD.unpack_from(data, place)[3])
+    _, _, _, name, networks, _ = _RECORD.unpack_from(data, place)
+    return RECORD_BYTES + int(name) + int(networks)
 
 
 def read_key(data: memoryview, place: int) -> str:
     """Return the key of the route in a record, as `Route.key` has it."""
-    kind, _, port, length, _ = _RECORD.unpack_from(data, place)
+    kind, _, port, length, _, _ = _RECORD.unpack_from(data, place)
     if kind != _HTTPS:
         return f"{_KINDS[kind]}:{port}"
     begin = place + RECORD_BYTES
@@ -155,14 +160,16 @@ def read_route(data: memoryview, place: int) -> Route:
     """Return the route in a record."""
     kind: int
     mode: int
-    kind, mode, port, length, tenant = _RECORD.unpack_from(data, place)
+    kind, mode, port, length, networks, tenant = _RECORD.unpack_from(data, place)
     begin = place + RECORD_BYTES
+    end = begin + length
     return Route(
         _KINDS[kind],
-        str(data[begin : begin + length], "utf-8"),
+        str(data[begin:end], "utf-8"),
         TenantId(tenant),
         None if kind == _HTTPS else port,
         _MODES[mode],
+        decode_networks(str(data[end : end + networks], "utf-8")),
     )
 
 

@@ -12,7 +12,6 @@ from towonel.edge.core.route_index import (
     FREE,
     HEAD_BYTES,
     PLACE_MASK,
-    RECORD_BYTES,
     REMOVED,
     TAG_SHIFT,
     IndexHead,
@@ -54,7 +53,7 @@ def plan_index(before: RouteIndex, changes: Changes) -> IndexPlan:
     head, count, added = before.head, 0, 0
     for _, route in changes():
         count += 1
-        added += 0 if route is None else RECORD_BYTES + len(route.name.encode())
+        added += 0 if route is None else len(encode_record(route))
     dead = head.length - head.records_at - head.live
     if (head.taken + count) * 2 <= head.slots and dead * 4 <= head.live:
         return IndexPlan(is_copy=True, size=head.length + added, slot_bits=head.slot_bits)

@@ -3,19 +3,25 @@
 Between two of them a name has its new route or its old one, and never none: what goes comes last.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import batched
 from typing import Final
 
 from towonel.edge.core.route_layers import Layer
 from towonel.wire.ids import TenantId
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import RouteDelta, encode_delta
 
 PIECE_BYTES: Final = 32 * 1024  # at most
 _TENANTS, _ROUTES, _KEYS = 500, 50, 100  # of one piece; a name has up to 253 bytes
+_LIMITED = 250  # tenants with limits, of one piece
 
 
-def to_delta(changes: Layer, blocked: Collection[TenantId] = ()) -> RouteDelta:
+def to_delta(
+    changes: Layer,
+    blocked: Collection[TenantId] = (),
+    limits: Mapping[TenantId, TenantLimits] | None = None,
+) -> RouteDelta:
     """Return a delta with the changes of a layer."""
     return RouteDelta(
         0,
@@ -23,6 +29,7 @@ def to_delta(changes: Layer, blocked: Collection[TenantId] = ()) -> RouteDelta:
         routes=tuple(route for route in changes.values() if route is not None),
         removed=tuple(key for key, route in changes.items() if route is None),
         blocked=tuple(blocked),
+        limits=dict(limits or {}),
     )
 
 
@@ -34,6 +41,8 @@ def encode_pieces(delta: RouteDelta) -> list[bytes]:
 
 def _split(delta: RouteDelta) -> Iterator[RouteDelta]:
     revision = delta.revision
+    for limits in batched(delta.limits.items(), _LIMITED, strict=False):
+        yield RouteDelta(revision, snapshot=False, limits=dict(limits))
     for blocked in batched(delta.blocked, _TENANTS, strict=False):
         yield RouteDelta(revision, snapshot=False, blocked=blocked)
     for routes in batched(delta.routes, _ROUTES, strict=False):

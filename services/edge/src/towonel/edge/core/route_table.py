@@ -4,6 +4,7 @@ The hub sends deltas; the table is their sum. A blocked tenant has no routes her
 table has rows of it, so a revocation holds even when it arrives before the rows are gone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from towonel.edge.core.route_index import RouteIndex
 from towonel.edge.core.route_layers import RouteLayers
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, wildcard_of
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import Route, RouteDelta
 
 
@@ -19,15 +21,17 @@ class TableChange:
     """Effect of a delta on the table.
 
     `changed` are the keys of routes that were added, altered or removed; `blocked` are tenants that
-    were not blocked before and are now: their sessions have to end.
+    were not blocked before and are now: their sessions have to end. `limited` are tenants whose limits
+    are others now.
     """
 
     changed: frozenset[str] = frozenset()
     blocked: frozenset[TenantId] = frozenset()
     unblocked: frozenset[TenantId] = frozenset()
+    limited: frozenset[TenantId] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.changed or self.blocked or self.unblocked)
+        return bool(self.changed or self.blocked or self.unblocked or self.limited)
 
 
 type PublicName = str  # that clients ask for: a hostname, or the key of a port's route, `tcp:2222`
@@ -65,6 +69,7 @@ class RouteTable:
     Attributes:
         layers: the routes.
         blocked: tenants whose routes are not served.
+        limits: of the tenants that have some.
         revision: None before the first delta.
         changes: deltas that were applied: while it is the same, so is every look-up.
     """
@@ -72,6 +77,7 @@ class RouteTable:
     def __init__(self) -> None:
         self.layers = RouteLayers()
         self.blocked: frozenset[TenantId] = frozenset()
+        self.limits: dict[TenantId, TenantLimits] = {}
         self.revision: int | None = None
         self.changes = 0
 
@@ -90,11 +96,12 @@ class RouteTable:
             layers.put(route.key, route)
         blocked, unblocked = frozenset(difference.blocked), frozenset(difference.unblocked)
         self.blocked = self.blocked - unblocked | blocked
+        self._set_limits(difference.limits)
         keys = (*difference.removed, *(route.key for route in difference.routes))
-        return TableChange(frozenset(keys), blocked, unblocked)
+        return TableChange(frozenset(keys), blocked, unblocked, frozenset(difference.limits))
 
     def replace(self, index: RouteIndex) -> None:
-        """Replace all routes by those of an index; who is blocked stays so."""
+        """Replace all routes by those of an index; who is blocked stays so, as do limits."""
         self.layers.replace(index)
         self.changes += 1
 
@@ -126,6 +133,7 @@ class RouteTable:
             removed=tuple(removed),
             blocked=tuple(blocked - self.blocked),
             unblocked=tuple(unblocked),
+            limits=self._compare_limits(delta),
         )
 
     def lookup(self, name: PublicName) -> Route | None:
@@ -153,14 +161,29 @@ class RouteTable:
             removed=(),
             blocked=tuple(sorted(self.blocked)),
             unblocked=(),
+            limits=dict(self.limits),
         )
 
     def copy(self) -> "RouteTable":
         """Return a table that does not change with this one, for another thread."""
         made = RouteTable()
         made.layers, made.revision = self.layers.copy(), self.revision
-        made.blocked = self.blocked
+        made.blocked, made.limits = self.blocked, self.limits.copy()
         return made
+
+    def _compare_limits(self, delta: RouteDelta) -> dict[TenantId, TenantLimits]:
+        """Return the limits that a delta would change; those of a tenant that has none then are empty."""
+        limits, changed = self.limits, dict(delta.limits)
+        if delta.snapshot:
+            changed = dict.fromkeys(limits, NO_LIMITS) | changed
+        return {each: new for each, new in changed.items() if limits.get(each, NO_LIMITS) != new}
+
+    def _set_limits(self, changed: Mapping[TenantId, TenantLimits]) -> None:
+        for tenant_id, limits in changed.items():
+            if limits:
+                self.limits[tenant_id] = limits
+            else:
+                self.limits.pop(tenant_id, None)
 
 
 def _is_port(name: PublicName) -> bool:

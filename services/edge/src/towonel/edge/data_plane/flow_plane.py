@@ -147,7 +147,8 @@ class FlowPlane(Control, SessionObserver):
     def _tell_route(self, port: int) -> None:
         route = self._table.lookup(name_port(port, ServiceKind.UDP))
         if route is not None:
-            self._tell(Route(port, route.name, route.tenant_id))
+            clients = "" if route.clients is None else route.clients.encode()
+            self._tell(Route(port, route.name, route.tenant_id, clients))
 
     # Sessions.
 

@@ -80,7 +80,7 @@ class RouteFeed:
         if layers.frozen:
             _send_delta(reader, to_delta(layers.frozen))
             reader.send(RoutesFrozen())
-        _send_delta(reader, to_delta(layers.recent, table.blocked))
+        _send_delta(reader, to_delta(layers.recent, table.blocked, table.limits))
         reader.on_routes()
         self._check_size()
 

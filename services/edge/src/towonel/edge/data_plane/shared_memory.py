@@ -2,8 +2,9 @@
 
 import os
 
+from towonel.edge.core.shared_use import COLUMNS
 from towonel.edge.worker.messages import Start
-from towonel.edge.worker.shared import POOLS, count_all_columns
+from towonel.edge.worker.shared import POOLS, count_rows, share_limits
 from towonel.relay.core.lane_counts import NO_LANES, NO_SLOT, LaneSums, sum_lanes
 from towonel.relay.shared_rows import clear_row, create_rows, map_rows
 from towonel.runtime.environment.memory_files import need_memory_file
@@ -14,6 +15,7 @@ class SharedMemory:
 
     Attributes:
         sessions: places for them.
+        limits: of tenants, as of control.
 
     Raises:
         GiveUp: there is none.
@@ -21,19 +23,19 @@ class SharedMemory:
 
     def __init__(self, start: Start) -> None:
         self.sessions = start.sessions
-        of_lanes, of_clients = count_all_columns(start)
-        columns = of_lanes + of_clients.total
+        rows, columns = count_rows(start)
         with need_memory_file("the counts that its workers share"):
-            self._descriptor = create_rows(start.workers, columns)
-            self._rows = map_rows(self._descriptor, start.workers, columns)
+            self._descriptor = create_rows(rows, columns)
+            self._rows = map_rows(self._descriptor, rows, columns)
+        self.limits = share_limits(start, self._rows, start.workers)
 
     def duplicate(self) -> int:
         """Return a descriptor for a worker."""
         return os.dup(self._descriptor)
 
     def clear(self, number: int) -> None:
-        """Forget what a worker counted that is gone."""
-        clear_row(self._rows[number])
+        """Forget what a worker counted that is gone; what it has used of limits stays used."""
+        clear_row(self._rows[number][:-COLUMNS])
 
     def count_lanes(self, slot: int) -> LaneSums:
         """Return the sums of a session's lanes over the workers, of both pools."""

@@ -55,7 +55,6 @@ class WorkerLink(Control, RouteReader):
     Attributes:
         is_ready: whether the worker has all that it needs to serve clients.
         draining: its last word on a drain; None before the first.
-        active: clients that it has.
     """
 
     def __init__(self, plane: "DataPlane", number: int, monitor: WorkerMonitor) -> None:
@@ -68,9 +67,15 @@ class WorkerLink(Control, RouteReader):
         self._has_table = self._has_answered = False
         self._tenants: dict[TenantId, int] = {}  # clients now, of those that have some
         self.draining: Draining | None = None
-        self.active = 0
+        self._reported = 0  # clients, those by stream included
+        self._by_stream = self._left_behind = 0  # clients of this worker, and of those before it
         self.lanes = (0, 0, 0)  # idle, in use, wanted
         self.wanted: dict[bytes, int] = {}
+
+    @property
+    def active(self) -> int:
+        """Clients of the worker, and of those before it that were lost while streams serve them on."""
+        return self._reported + self._left_behind
 
     @property
     def is_ready(self) -> bool:
@@ -86,6 +91,8 @@ class WorkerLink(Control, RouteReader):
     def is_idle(self) -> bool:
         """Whether the worker drains, and has no client any more."""
         draining = self.draining
+        if self._left_behind:
+            return False
         return draining is not None and draining.taken == self._given and not draining.clients
 
     @override
@@ -150,7 +157,7 @@ class WorkerLink(Control, RouteReader):
     @override
     def on_lost(self, reason: str) -> None:
         self._plane.metrics.worker_restarts.inc()
-        log.error("worker.lost", reason=reason, clients=self.active)
+        log.error("worker.lost", reason=reason, clients=self._reported)
         self._monitor.note_end(self.number, reason)
         self._worker = None
         self._has_table = self._has_answered = False
@@ -158,7 +165,9 @@ class WorkerLink(Control, RouteReader):
         for tenant_id, active in self._tenants.items():
             self._plane.traffic.add(tenant_id, ended=active)
         self._tenants.clear()
-        self.active, self.lanes = 0, (0, 0, 0)
+        self._reported, self.lanes = 0, (0, 0, 0)
+        self._left_behind += self._by_stream
+        self._by_stream = 0
         self.wanted.clear()
         self._plane.shared.clear(self.number)
         _sum_up(self._plane.metrics, self._plane.links)
@@ -212,6 +221,7 @@ class WorkerLink(Control, RouteReader):
 
     def _take(self, message: ClientHandedOver | SessionOffered, descriptor: int) -> None:
         if isinstance(message, ClientHandedOver):
+            self._by_stream += 1
             self._plane.serve(to_client(message, descriptor), self._end_of(message.token))
         elif self._plane.take_session is None:
             os.close(descriptor)
@@ -225,7 +235,12 @@ class WorkerLink(Control, RouteReader):
 
         def report() -> None:
             if self._worker is worker:
+                self._by_stream -= 1
                 self.send(ClientEnded(token))
+            else:
+                self._left_behind -= 1
+                _sum_up(self._plane.metrics, self._plane.links)
+                self._plane.drain_changed.set()
 
         return report
 
@@ -235,7 +250,7 @@ class WorkerLink(Control, RouteReader):
             self._accept_failures.warning(
                 "edge.accept_failed", key=word, times=times, error=word, pause_s=PAUSE_S
             )
-        self.active = counters.active
+        self._reported = counters.active
         self.lanes = counters.lanes_idle, counters.lanes_in_use, counters.lanes_wanted
         for key, began, ended, bytes_in, bytes_out in counters.tenants:
             tenant_id = TenantId(key)

@@ -25,6 +25,7 @@ from towonel.wire import preamble
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
+from towonel.wire.policy.client_networks import ClientNetworks
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import Address
 from towonel.wire.udp import datagrams
@@ -38,6 +39,7 @@ class PortRoute(NamedTuple):
 
     service: ServiceKey
     tenant_id: TenantId
+    clients: ClientNetworks | None = None
 
 
 class Flows:
@@ -145,8 +147,10 @@ class Flows:
         route = self._routes.get(key.port)
         if route is None:
             raise Unavailable(Code.NO_ROUTE, f"udp:{key.port}")
-        session = self._choose(route, now)
         address = unmap(ip_address(key.client.address[0]))
+        if route.clients is not None and not route.clients.allows(address):
+            raise Denied(Code.CLIENT_NOT_ALLOWED, str(address))
+        session = self._choose(route, now)
         source = source_of(address)
         self._acquire(source, route.tenant_id)
         opened = Preamble(

@@ -53,11 +53,12 @@ class PortClosed:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Route of a port, new or changed."""
+    """Route of a port, new or changed; `clients` are networks as of `ClientNetworks.encode`, or nothing."""
 
     port: int
     name: str
     tenant_id: bytes
+    clients: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.client_networks import decode_networks
 
 TICK_S: Final = 1.0
 _MAX_TRACEBACK_CHARS: Final = 8 * 1024
@@ -97,9 +98,9 @@ class FlowWorker(Handler):
                 reader = self._ports.pop(port, None)
                 if reader is not None:
                     reader.close()
-            case Route(port, name, tenant_id):
-                service = ServiceKey(ServiceKind.UDP, name)
-                self.flows.set_route(port, PortRoute(service, TenantId(tenant_id)))
+            case Route(port, name, tenant_id, clients):
+                service, networks = ServiceKey(ServiceKind.UDP, name), decode_networks(clients)
+                self.flows.set_route(port, PortRoute(service, TenantId(tenant_id), networks))
             case RouteEnded(port):
                 self.flows.end_route(port)
             case _:

@@ -12,12 +12,14 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from towonel.edge.core.access_log import AccessRecord, Way
 from towonel.edge.core.route_table import PublicName, RouteTable, find_hostname
 from towonel.edge.core.traffic import Tally, Traffic
+from towonel.edge.limits.stream_bandwidth import StreamBandwidth
 from towonel.edge.metrics import Metrics
 from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.refusals import ClientRecord, Refusals
@@ -58,6 +60,10 @@ class StreamClients:
         access_log: writes lines about clients that have a record.
         relays: where a client is registered while it is relayed.
         traffic: what is counted for each tenant.
+
+    Attributes:
+        arriving: clients that are neither relayed nor refused yet.
+        bandwidth: of tenants that have a limit.
     """
 
     def __init__(
@@ -78,7 +84,8 @@ class StreamClients:
         self._access_log = access_log
         self._relays = relays
         self._traffic = traffic
-        self.arriving = InFlight()  # clients that are neither relayed nor refused yet
+        self.bandwidth = StreamBandwidth(table.limits)
+        self.arriving = InFlight()
 
     async def serve(self, client: HandedOverClient) -> None:
         """Serve one client to its end, and close it; never raises an `Exception`."""
@@ -128,20 +135,24 @@ class StreamClients:
         """Carry bytes to the end."""
 
         def count_in(count: int) -> None:
+            spend(count)
             tally.bytes_in += count
             tracked.bytes_in += count
             tracked.carried_bytes += count
             self._metrics.bytes_in.inc(count)
 
         def count_out(count: int) -> None:
+            spend(count)
             tally.bytes_out += count
             tracked.carried_bytes += count
             self._metrics.bytes_out.inc(count)
 
+        spend = partial(self.bandwidth.spend, tenant_id)
+        admit = partial(self.bandwidth.admit, tenant_id)
         end = SocketPipe(client.sock, broken=Code.CLIENT_CLOSED, bound_buffer=bound_receive_buffer)
         with self._relays.track(client.sock, end, pipe, client.name, tenant_id) as tracked:
             count_in(len(client.first))
-            code = await relay(end, pipe, count_in, count_out)
+            code = await relay(end, pipe, count_in, count_out, admit)
         await end.close()
         self._metrics.connections_ended.labels(code.word).inc()
         self._log_end(client, code, tracked.bytes_in, tracked.carried_bytes - tracked.bytes_in)

@@ -135,10 +135,10 @@ class EdgeWorker(Handler):
         self._hop = load_hop(Engine(start.engine))
         memory = Memory(PipePool(), self._hop)
         (descriptor,) = descriptors
-        counts, shared = map_shared(start, descriptor)
+        counts, shared, limits = map_shared(start, descriptor)
         os.close(descriptor)
         self._service = ClientService(
-            *(start, self._loop, memory, self.send, counts, shared),
+            *(start, self._loop, memory, self.send, limits, counts, shared),
             count_waiting=lambda: self._channel.waiting,
         )
         self._report_ticks = max(1, round(start.report_s / TICK_S))

@@ -11,6 +11,7 @@ from typing import Final, override
 from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.route_table import PublicName, RouteTable, route_keys
+from towonel.edge.limits.tenant_limits import WorkerLimits
 from towonel.edge.worker.access_log import AccessLog
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.relay.connection import Connection, Owner
@@ -81,6 +82,7 @@ class Relays(Handler, Owner):
     Args:
         loop: of the worker.
         table: the routes.
+        limits: of tenants.
         admission: where clients are counted.
         counters: the worker's.
         access_log: gets the lines of clients; None if there is none.
@@ -92,6 +94,7 @@ class Relays(Handler, Owner):
         self,
         loop: Loop,
         table: RouteTable,
+        limits: WorkerLimits,
         admission: Admission,
         counters: WorkerCounters,
         access_log: AccessLog | None,
@@ -102,6 +105,7 @@ class Relays(Handler, Owner):
         self.report_crash = report_crash
         self._loop = loop
         self._table = table
+        self._limits = limits
         self._admission = admission
         self._counters = counters
         self._access_log = access_log
@@ -124,6 +128,7 @@ class Relays(Handler, Owner):
             for key in {named.exact, named.wildcard}:
                 self._by_route.setdefault(key, {})[named] = None
         named.clients.add(client)
+        client.pacer = self._limits.find_pacer(client.tenant_id)
         self._counters.tenant(client.tenant_id).began += 1
 
     def cut(self, tenants: Collection[TenantId]) -> None:
@@ -132,6 +137,14 @@ class Relays(Handler, Owner):
             for client in [each for some in self._slices for each in some]:
                 if client.tenant_id in tenants:
                     client.fail(Code.TENANT_REVOKED)
+
+    def limit(self, tenants: Collection[TenantId]) -> None:
+        """Use the limits of tenants that have changed, for the clients that they have, too."""
+        self._limits.change(tenants)
+        if tenants:
+            for client in [each for some in self._slices for each in some]:
+                if client.tenant_id in tenants:
+                    client.pacer = self._limits.find_pacer(client.tenant_id)
 
     def close(self) -> None:
         """Cut all clients."""

@@ -12,7 +12,8 @@ from towonel.edge.core.route_table import PublicName, RouteTable
 from towonel.edge.worker.messages import RouteIndex, Routes, RoutesFrozen
 from towonel.edge.worker.relays import Relays
 from towonel.edge.worker.route_memory import IndexPager, map_index
-from towonel.wire.errors import Code, Unavailable
+from towonel.runtime.addresses import IpAddress
+from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.routes import Route, TlsMode, decode_delta
 
 
@@ -35,6 +36,7 @@ def change_routes(
                 change = table.apply(decode_delta(message.delta))
                 relays.cut(change.blocked)
                 relays.recheck(change.changed)
+                relays.limit(change.limited)
             case RoutesFrozen():
                 table.layers.freeze()
             case RouteIndex():
@@ -49,15 +51,18 @@ def change_routes(
                 assert_never(message)
 
 
-def find_route(table: RouteTable, name: PublicName) -> Route:
-    """Return the route of what a client wants.
+def find_route(table: RouteTable, name: PublicName, address: IpAddress) -> Route:
+    """Return the route of what a client of an address wants.
 
     Raises:
+        Denied: CLIENT_NOT_ALLOWED.
         Unavailable: NO_ROUTE, or NO_SERVICE where this edge cannot serve its mode of TLS.
     """
     route = table.lookup(name)
     if route is None:
         raise Unavailable(Code.NO_ROUTE, name)
+    if route.clients is not None and not route.clients.allows(address):
+        raise Denied(Code.CLIENT_NOT_ALLOWED, f"{name}: not for clients of {address}")
     match route.tls_mode:
         case TlsMode.PASSTHROUGH | TlsMode.AGENT:  # ciphertext here in both: the agent differs
             return route

@@ -13,7 +13,9 @@ from towonel.edge.core.agent_connections import AgentConnection
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import PublicName, RouteTable
 from towonel.edge.core.shared_clients import SharedClients
+from towonel.edge.core.shared_use import SharedLimits
 from towonel.edge.core.trusted_proxies import describe_peer
+from towonel.edge.limits.tenant_limits import WorkerLimits
 from towonel.edge.worker.access_log import AccessLog
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters, count
@@ -46,6 +48,7 @@ class ClientService:
         loop: of the worker.
         memory: of the worker.
         send: to control.
+        limits: of tenants, as other processes know them.
         counts: of lanes in all workers.
         shared: counts of clients in other workers, if there are any.
         count_waiting: returns how many messages wait for control to read.
@@ -63,6 +66,7 @@ class ClientService:
         loop: Loop,
         memory: Memory,
         send: Sender,
+        limits: SharedLimits,
         counts: LaneCounts | None = None,
         shared: SharedClients | None = None,
         count_waiting: Callable[[], int] = lambda: 0,
@@ -74,10 +78,9 @@ class ClientService:
         self.table = RouteTable()
         self.counters = WorkerCounters()
         self.admission = Admission(_limits_of(start), shared)
+        self.limits = WorkerLimits(self.table.limits, self.admission, loop, limits)
         self.lanes = EdgeLanes(
-            loop,
-            memory,
-            LaneReports(self.admission, self.counters, send),
+            *(loop, memory, LaneReports(self.admission, self.counters, send)),
             edge_id=start.edge_id,
             certificate_hash=start.certificate_hash,
             tls=EdgeTls(start.certificate_pem, start.key_pem),
@@ -101,10 +104,7 @@ class ClientService:
     def _make_relays(self) -> Relays:
         return Relays(
             self.loop,
-            self.table,
-            self.admission,
-            self.counters,
-            self.access_log,
+            *(self.table, self.limits, self.admission, self.counters, self.access_log),
             check_s=self.start.check_s,
             report_crash=self.report_crash,
         )
@@ -191,12 +191,11 @@ class ClientService:
         """
         if client.record is not None:
             client.record.hello_at = time.monotonic()
-        client.route = route = find_route(self.table, name)
+        client.route = route = find_route(self.table, name, client.source.ip)
         client.routes_at, client.wanted = self.table.changes, route.service
         assert client.ticket is not None, "it is admitted"
-        self.admission.claim_tenant(
-            client.ticket, route.tenant_id, self.sessions.places(route.tenant_id, client.wanted)
-        )
+        places = self.sessions.places(route.tenant_id, client.wanted)
+        self.limits.claim(client.ticket, route.tenant_id, places, is_new=not client.is_moved)
         self.loop.wheel.arm(client, self.start.open_s)
         self.opener.open(client)
 

@@ -1,12 +1,14 @@
-"""Shared parts of an edge's workers: counts of clients and lanes, in rows of one memory, and listening sockets."""
+"""Shared parts of an edge's workers: counts of clients and lanes, and use of limits, in rows of one memory; listening sockets."""
 
 import socket
+from collections.abc import Sequence
 from typing import Final, override
 
 from towonel.edge.core.shared_clients import Columns, SharedClients, plan_columns
+from towonel.edge.core.shared_use import COLUMNS, SharedLimits
 from towonel.edge.worker.messages import Start
 from towonel.relay.core.lane_counts import LaneCounts, count_columns
-from towonel.relay.shared_rows import map_rows
+from towonel.relay.shared_rows import Row, map_rows
 
 POOLS: Final = 2  # of a session's lanes; the places of those inside TLS are behind all others
 
@@ -16,15 +18,30 @@ def count_all_columns(start: Start) -> tuple[int, Columns]:
     return count_columns(POOLS * start.sessions), plan_columns(start.clients, start.workers)
 
 
-def map_shared(start: Start, descriptor: int) -> tuple[LaneCounts, SharedClients | None]:
-    """Return the counts of lanes and clients in what workers share; None where there is one worker."""
+def count_rows(start: Start) -> tuple[int, int]:
+    """Return how many rows there are, the last of which is control's, and their numbers."""
     of_lanes, of_clients = count_all_columns(start)
-    rows = map_rows(descriptor, start.workers, of_lanes + of_clients.total)
-    lanes = LaneCounts([row[:of_lanes] for row in rows], start.number)
+    return start.workers + 1, of_lanes + of_clients.total + COLUMNS
+
+
+def share_limits(start: Start, rows: Sequence[Row], own: int) -> SharedLimits:
+    """Return the limits of tenants in what processes share; `own` is the row of this one."""
+    return SharedLimits([row[-COLUMNS:] for row in rows], own, start.secret)
+
+
+def map_shared(
+    start: Start, descriptor: int
+) -> tuple[LaneCounts, SharedClients | None, SharedLimits]:
+    """Return counts of lanes and clients, and limits, in what workers share; no clients where there is one worker."""
+    of_lanes, of_clients = count_all_columns(start)
+    rows = map_rows(descriptor, *count_rows(start))
+    limits = share_limits(start, rows, start.number)
+    of_workers = rows[: start.workers]
+    lanes = LaneCounts([row[:of_lanes] for row in of_workers], start.number)
     if start.workers == 1:
-        return lanes, None
-    clients = [row[of_lanes:] for row in rows]
-    return lanes, SharedClients(clients, start.number, of_clients.places, start.secret)
+        return lanes, None, limits
+    clients = [row[of_lanes:] for row in of_workers]
+    return lanes, SharedClients(clients, start.number, of_clients.places, start.secret), limits
 
 
 class Listener(socket.socket):

@@ -15,6 +15,7 @@ from towonel.hub.core.quotas import Quotas
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, parse_service_key
+from towonel.wire.policy.client_networks import make_networks
 from towonel.wire.routes import Route, TlsMode
 
 _OTHER_PORT_FIX: Final = "give the service another port"
@@ -130,8 +131,12 @@ def hash_routes(routes: Iterable[Route]) -> bytes:
 
     It is stored, and agents have it: with another one all of them would look displaced.
     """
-    lines = sorted(f"{route.key} {route.name} {route.tls_mode}\n" for route in routes)
-    return sha256("".join(lines).encode()).digest()
+    return sha256("".join(sorted(map(_describe, routes))).encode()).digest()
+
+
+def _describe(route: Route) -> str:
+    clients = "" if route.clients is None else f" {route.clients.encode()}"
+    return f"{route.key} {route.name} {route.tls_mode}{clients}\n"
 
 
 def check_quotas(routes: Sequence[Route], current: CurrentState, most: Quotas) -> None:
@@ -218,18 +223,20 @@ def _find_port_problems(
 
 def _route(service: ServiceIn, tenant_id: TenantId, rules: PortRules) -> Route:
     key = parse_service_key(ServiceKind(service.kind), service.name)
+    clients = make_networks(service.allow_cidrs, service.deny_cidrs)
     if key.kind is ServiceKind.HTTPS:
         if service.port is not None:
             raise ProtocolError(Code.BAD_NAME, "an https service has no port")
-        return Route(key.kind, key.name, tenant_id, None, TlsMode(service.tls_mode))
+        mode = TlsMode(service.tls_mode)
+        return Route(key.kind, key.name, tenant_id, None, mode, clients)
     if service.port is None:
         raise ProtocolError(Code.BAD_NAME, f"a {key.kind} service needs a port")
     if service.port == AUTO:
-        return Route(key.kind, key.name, tenant_id)
+        return Route(key.kind, key.name, tenant_id, clients=clients)
     problem = rules.problem(service.port, service.port)
     if problem:
         raise ProtocolError(Code.BAD_NAME, problem)
-    return Route(key.kind, key.name, tenant_id, service.port)
+    return Route(key.kind, key.name, tenant_id, service.port, clients=clients)
 
 
 def _duplicates(routes: Iterable[Route]) -> list[str]:

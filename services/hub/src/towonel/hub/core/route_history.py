@@ -8,6 +8,7 @@ from itertools import takewhile
 from towonel.hub.core import counts
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import Route, RouteDelta
 
 TAGS = 10_000  # of the newest revisions are known; an edge that knows none of them gets a snapshot
@@ -24,15 +25,24 @@ class Block:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsChange:
+    """Limits of a tenant at edges, since a revision; without any, it has none any more."""
+
+    limits: TenantLimits
+    revision: int
+
+
 @dataclass(slots=True)
 class RouteHistory:
-    """Current routes and blocks, with the revision of each one's last change.
+    """Current routes, blocks and limits, with the revision of each one's last change.
 
     Args:
         revision: of the last change.
         pruned: the revision up to which tombstones were deleted; no delta can start before it.
         routes: the live routes, by key.
         blocks: of all tenants that are blocked, or were recently.
+        limits: of all tenants that have some at edges, or had.
         tenants: how many live routes each has, to look one up without a walk over all routes.
         port_services: how many live routes of ports each service has: `tenant id, tcp:ssh`.
         tags: random ones of the newest revisions: the same revision with another is of another history.
@@ -42,6 +52,7 @@ class RouteHistory:
     pruned: int = 0
     routes: dict[str, Route] = field(default_factory=dict[str, Route])
     blocks: Mapping[TenantId, Block] = field(default_factory=dict[TenantId, Block])
+    limits: Mapping[TenantId, LimitsChange] = field(default_factory=dict[TenantId, LimitsChange])
     tags: dict[int, bytes] = field(default_factory=dict[int, bytes])
     tenants: Counter[bytes] = field(default_factory=Counter[bytes])
     port_services: Counter[tuple[bytes, str]] = field(default_factory=Counter[tuple[bytes, str]])
@@ -54,6 +65,7 @@ class RouteHistory:
             self.pruned,
             self.routes.copy(),
             self.blocks,
+            self.limits,
             self.tags.copy(),
             self.tenants.copy(),
             self.port_services.copy(),
@@ -82,6 +94,10 @@ class RouteHistory:
         if route.kind is not ServiceKind.HTTPS:
             counts.add(self.port_services, (route.tenant_id, str(route.service)), by)
 
+    def apply_limits(self, changes: Mapping[TenantId, LimitsChange]) -> None:
+        """Apply changes of limits."""
+        self.limits = {**self.limits, **changes}
+
     def finish(self, revision: int, pruned: int, blocks: Mapping[TenantId, Block]) -> None:
         """Set the revision and blocks that the applied changes lead to."""
         self.revision, self.blocks = revision, blocks
@@ -106,8 +122,9 @@ class RouteHistory:
         if since is None or not self.covers(since):
             blocked = tuple(tenant for tenant, block in self.blocks.items() if not block.lifted)
             routes = tuple(self.routes.values())
+            limits = {it: each.limits for it, each in self.limits.items() if each.limits}
             return RouteDelta(
-                self.revision, snapshot=True, routes=routes, blocked=blocked, tag=self.tag
+                *(self.revision, True, routes, (), blocked), tag=self.tag, limits=limits
             )
         newest_first = takewhile(lambda it: it[1] > since, reversed(self._changed.items()))
         keys = [key for key, _ in newest_first][::-1]
@@ -121,4 +138,5 @@ class RouteHistory:
             blocked=tuple(tenant for tenant, lifted in blocks if not lifted),
             unblocked=tuple(tenant for tenant, lifted in blocks if lifted),
             tag=self.tag,
+            limits={it: each.limits for it, each in self.limits.items() if each.revision > since},
         )

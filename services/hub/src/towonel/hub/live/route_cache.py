@@ -13,6 +13,7 @@ import structlog
 from towonel.hub.core.route_history import RouteHistory
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import route_history as source
+from towonel.hub.store import tenants
 from towonel.hub.store.db.transactions import Store
 from towonel.runtime.logs import describe_error
 from towonel.wire.errors import Unavailable
@@ -176,6 +177,7 @@ class RouteCache:
                 async for part in source.stream_routes(session, since, self._rows_at_once):
                     known.apply(part)
                 known.tags |= await source.read_tags(session, since)
+                known.apply_limits(await tenants.find_edge_limits(session, since))
         known.finish(head.revision, head.pruned, head.blocks)
         if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:
             self._version += 1

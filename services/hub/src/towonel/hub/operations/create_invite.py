@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Sequence
 
 from towonel.api.invites import InviteIn
+from towonel.api.limits import Limits
 from towonel.hub.context import Hub
 from towonel.hub.core.invites import expiry_ms
 from towonel.hub.core.quotas import check_quota
 from towonel.hub.core.random_names import random_name
 from towonel.hub.operations.hostname_ownership import check_free, reconcile_ownership
 from towonel.hub.operations.tokens import new_token
-from towonel.hub.store import invites
+from towonel.hub.store import invites, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow
@@ -39,14 +40,21 @@ def new_invite(hub: Hub, body: InviteIn) -> tuple[InviteRow, InviteToken]:
 
 
 async def create_tenant(
-    hub: Hub, write: Write, actor: Actor, row: InviteRow, patterns: Sequence[Hostname]
+    hub: Hub,
+    write: Write,
+    actor: Actor,
+    row: InviteRow,
+    patterns: Sequence[Hostname],
+    limits: Limits | None = None,
 ) -> None:
-    """Add a tenant with the hostnames of its invite.
+    """Add a tenant with the hostnames of its invite, and limits of its own.
 
     Raises:
         Denied: QUOTA_EXCEEDED or HOSTNAME_CONFLICT.
     """
-    check_quota("hostnames", len(patterns), hub.policy.quotas.hostnames)
+    if limits is not None:
+        await tenants.set_limits(write, row, limits)
+    check_quota("hostnames", len(patterns), tenants.quotas_of(row, hub.policy.quotas).hostnames)
     await check_free(write, patterns)
     await invites.add_invite(write, row, patterns)
     await reconcile_ownership(write, patterns)
@@ -55,6 +63,7 @@ async def create_tenant(
         "hostnames": patterns,
         "expires_at_ms": row.expires_at_ms,
         "serves_until_ms": row.serves_until_ms,
+        "limits": tenants.limits_of(row).model_dump(exclude_none=True),
     }
     subject = f"invite:{base64url.encode(row.invite_id)}"
     write.audit(actor, "invite.created", subject, row.tenant_id, after=after)

@@ -30,7 +30,7 @@ async def edit_invite(
         Denied: by the rules of ends, hostnames, ports and quotas; nothing is changed then.
     """
     before = await _snapshot(write, row)
-    _set_fields(row, edit)
+    await _set_fields(write, row, edit)
     if "expires_at" in edit.model_fields_set:
         end_ms, former_ms = to_optional_ms(edit.expires_at), row.expires_at_ms
         check_end("expires_at", end_ms, write.now_ms, MAX_EXPIRY_S, past=False, former_ms=former_ms)
@@ -53,7 +53,7 @@ async def edit_invite(
 async def edit_tenant(write: Write, actor: Actor, row: InviteRow, edit: TenantEdit) -> None:
     """Apply an edit; fields that were not sent stay."""
     before = await _snapshot(write, row)
-    _set_fields(row, edit)
+    await _set_fields(write, row, edit)
     await _save(write, actor, row, before)
 
 
@@ -121,12 +121,11 @@ async def _set_ports(hub: Hub, write: Write, row: InviteRow, ranges: list[PortRa
         await reserve(hub, write, row, item)
 
 
-def _set_fields(row: InviteRow, edit: InviteEdit | TenantEdit) -> None:
+async def _set_fields(write: Write, row: InviteRow, edit: InviteEdit | TenantEdit) -> None:
     if edit.name is not None:
         row.name = edit.name.strip() or row.name
     if edit.limits is not None:
-        for name in edit.limits.model_fields_set:
-            setattr(row, f"max_{name}", getattr(edit.limits, name))
+        await tenants.set_limits(write, row, edit.limits)
 
 
 async def _save(write: Write, actor: Actor, row: InviteRow, before: dict[str, object]) -> None:

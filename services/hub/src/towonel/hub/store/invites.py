@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from towonel.api.invites import InviteState
 from towonel.hub.core.invites import invite_state
 from towonel.hub.core.ownership import is_wildcard
+from towonel.hub.store import tenants
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.routes import CHUNK
@@ -227,6 +228,7 @@ async def drop_patterns(write: Write, row: InviteRow, patterns: Sequence[Hostnam
 async def revoke(write: Write, row: InviteRow) -> None:
     """Mark an invite as revoked, and its patterns as free."""
     row.status = REVOKED
+    await tenants.renew_limits(write, row)
     write.touch(row)
     await write.session.exec(
         update(InviteHostnameRow)
@@ -245,6 +247,7 @@ def mark_used(write: Write, row: InviteRow) -> None:
 async def restore(write: Write, row: InviteRow) -> None:
     """Make a revoked invite active again; it then has no patterns."""
     row.status = PENDING
+    await tenants.renew_limits(write, row)
     write.touch(row)
     await write.session.exec(
         delete(InviteHostnameRow).where(col(InviteHostnameRow.invite_id) == row.invite_id)

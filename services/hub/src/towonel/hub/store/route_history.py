@@ -14,6 +14,7 @@ from towonel.hub.store.routes import get_revision
 from towonel.hub.store.tables import BlockRow, RevisionRow, RevisionTagRow, RouteRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.client_networks import decode_networks
 from towonel.wire.routes import Route, TlsMode
 
 ROWS_AT_ONCE = 2_000  # about 5 ms: other tasks wait no longer while the whole table is read
@@ -85,6 +86,7 @@ async def stream_routes(
         col(RouteRow.tenant_id),
         col(RouteRow.port),
         col(RouteRow.tls_mode),
+        col(RouteRow.client_networks),
         col(RouteRow.revision),
         col(RouteRow.removed_at_ms),
     ).order_by(col(RouteRow.revision))
@@ -96,10 +98,11 @@ async def stream_routes(
 
 
 def _to_change(row: Sequence[Any]) -> RouteChange:
-    key, kind, name, tenant, port, mode, revision, removed = row
+    key, kind, name, tenant, port, mode, networks, revision, removed = row
     if removed is not None:
         return key, None, revision
-    return key, Route(_KINDS[kind], name, TenantId(bytes(tenant)), port, _MODES[mode]), revision
+    owner, clients = TenantId(bytes(tenant)), decode_networks(networks)
+    return key, Route(_KINDS[kind], name, owner, port, _MODES[mode], clients), revision
 
 
 async def _blocks(session: AsyncSession) -> dict[TenantId, Block]:

@@ -15,6 +15,7 @@ from towonel.hub.store.tables import (
 )
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.client_networks import decode_networks
 from towonel.wire.routes import Route, TlsMode
 
 CHUNK = 500  # keys in one query: SQLite takes 32 766 variables, its older versions 999
@@ -116,7 +117,12 @@ async def withdraw(write: Write, tenant_id: TenantId) -> None:
 def route_of(row: RouteRow) -> Route:
     """Return the route of a row."""
     return Route(
-        ServiceKind(row.kind), row.name, TenantId(row.tenant_id), row.port, TlsMode(row.tls_mode)
+        ServiceKind(row.kind),
+        row.name,
+        TenantId(row.tenant_id),
+        row.port,
+        TlsMode(row.tls_mode),
+        decode_networks(row.client_networks),
     )
 
 
@@ -153,6 +159,7 @@ async def put(write: Write, route: Route, row: RouteRow | None) -> None:
         port=route.port,
         tenant_id=route.tenant_id,
         tls_mode=str(route.tls_mode),
+        client_networks=None if route.clients is None else route.clients.encode(),
         revision=await write.next_revision(),
     )
     write.session.add(new if row is None else row.sqlmodel_update(new))

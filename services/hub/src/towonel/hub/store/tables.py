@@ -12,6 +12,7 @@ PENDING, REVOKED = "pending", "revoked"
 SERVED = text(
     "status = 'pending' AND ended_at_ms IS NULL"
 )  # as in queries: SQLite compares the text
+LIMITED = text("limits_revision IS NOT NULL")  # as in queries
 
 
 def _bytes(*, primary_key: bool = False, unique: bool = False) -> Column[bytes]:
@@ -46,6 +47,9 @@ class InviteRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_invites_newest", "created_at_ms", "invite_id"),
         Index("ix_invites_ending", "serves_until_ms", sqlite_where=SERVED, postgresql_where=SERVED),
+        Index(
+            "ix_invites_limited", "limits_revision", sqlite_where=LIMITED, postgresql_where=LIMITED
+        ),
     )
     invite_id: bytes = Field(sa_column=_bytes(primary_key=True))
     name: str
@@ -65,6 +69,10 @@ class InviteRow(SQLModel, table=True):
     max_agents: int | None = None
     max_ports: int | None = None
     max_hostnames: int | None = None
+    max_connections: int | None = None  # this one and those below hold at edges
+    max_connection_rate: int | None = None
+    max_bandwidth: int | None = Field(default=None, sa_column=_big(nullable=True))
+    limits_revision: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
 class InviteHostnameRow(SQLModel, table=True):
@@ -168,6 +176,7 @@ class RouteRow(SQLModel, table=True):
     port: int | None = None
     tenant_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
     tls_mode: str
+    client_networks: str | None = None  # as of `ClientNetworks.encode`
     revision: int = Field(sa_column=_big(index=True))
     removed_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
 

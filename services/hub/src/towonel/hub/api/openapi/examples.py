@@ -21,8 +21,12 @@ EXAMPLES: dict[str, Any] = {
         "hostnames": ["app.example.eu", "*.home.example.eu"],
         "expires_in_secs": 604_800,
         "serves_for_secs": 2_592_000,
+        "limits": {"connections": 500, "connection_rate": 50, "bandwidth": 100_000_000},
     },
-    "InviteEdit": {"hostnames": ["app.example.eu"], "limits": {"services": 20}},
+    "InviteEdit": {
+        "hostnames": ["app.example.eu"],
+        "limits": {"services": 20, "bandwidth": 100_000_000},
+    },
     "HostnamesIn": {"hostnames": ["blog.example.eu"]},
     "TenantEdit": {"limits": {"agents": 4, "ports": 10}},
     "EdgeInviteIn": {"name": "frankfurt"},
@@ -91,7 +95,7 @@ EXAMPLES: dict[str, Any] = {
         "group": "default",
         "services": [
             {"kind": "https", "name": "app.example.eu"},
-            {"kind": "tcp", "name": "ssh", "port": 2222},
+            {"kind": "tcp", "name": "ssh", "port": 2222, "allow_cidrs": ["192.0.2.0/24"]},
             {"kind": "tcp", "name": "git", "port": "auto"},
             {"kind": "udp", "name": "dns", "port": 5353},
         ],

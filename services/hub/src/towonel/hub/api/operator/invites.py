@@ -47,7 +47,7 @@ async def create_invite(
     row, token = new_invite(hub, body)
     async with hub.store.write() as write, idempotent(write, caller, request, InviteOut) as answer:
         if answer.is_new:
-            await create_tenant(hub, write, caller.actor, row, patterns)
+            await create_tenant(hub, write, caller.actor, row, patterns, body.limits)
             answer.body = _to_invite_out(row, token)
     return answer.body
 

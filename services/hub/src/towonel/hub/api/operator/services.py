@@ -18,6 +18,7 @@ from towonel.hub.api.http.router import create_router
 from towonel.hub.api.presenters.routing import (
     service_key,
     to_agent_items,
+    to_cidrs,
     to_listeners,
     to_route_item,
     to_service_item,
@@ -80,6 +81,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         tenant_id=route.tenant_id,
         groups=[row.group for row in rows],
         agents=to_agent_items(hub, page.rows, displaced),
+        **to_cidrs(route),
         listeners=to_listeners(hub, key),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from itertools import islice
+from typing import TypedDict
 
 from towonel.api.agents import (
     MAX_FAILING_LISTENERS,
@@ -27,6 +28,7 @@ from towonel.hub.store.tables import (
     ServiceRow,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.client_networks import ClientNetworks, decode_networks
 
 
 def to_agent_items(
@@ -119,8 +121,22 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         group=row.group,
         created_at=to_datetime(row.created_at_ms),
         agents_live=len(hub.edge_reports.view.agents_serving(row.tenant_id, service_key(route))),
+        **to_cidrs(route),
         listeners=to_listeners(hub, row.key),
     )
+
+
+class ClientCidrs(TypedDict):
+    """Fields of the networks of clients."""
+
+    allow_cidrs: list[str]
+    deny_cidrs: list[str]
+
+
+def to_cidrs(route: RouteRow) -> ClientCidrs:
+    """Return the networks of clients of a route, as the fields that say them."""
+    clients = decode_networks(route.client_networks) or ClientNetworks()
+    return {"allow_cidrs": list(clients.allow), "deny_cidrs": list(clients.deny)}
 
 
 def to_listeners(hub: Hub, key: str) -> list[Listener]:
@@ -158,6 +174,7 @@ def to_route_item(row: RouteRow) -> RouteItem:
         tls_mode=row.tls_mode,
         tenant_id=row.tenant_id,
         revision=row.revision,
+        **to_cidrs(row),
     )
 
 
