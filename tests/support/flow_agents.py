@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from support.flow_loops import FlowLoop
 
-from towonel.edge.flows.flows import Flows, PortRoute
+from towonel.edge.flows.client_flow import PortRoute
+from towonel.edge.flows.flows import Flows
 from towonel.edge.flows.messages import Counters, Start
 from towonel.edge.flows.sessions import AgentSession
 from towonel.identity.datagrams import DatagramEnd

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.core.udp_services import parse_udp_services
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.client_networks import ClientNetworks
 
 DNS = {"name": "dns", "origin": "router:53", "listen_port": 5353}
 
@@ -30,6 +31,12 @@ def test_a_service_has_the_originals_fields_and_bounds_of_its_flows() -> None:
         Origin("router", 53, ProxyProtocol.NONE, 60, 64 * 1024 * 1024),
         port=5353,
     )
+
+
+def test_clients_of_some_networks_only_are_served_where_that_is_said() -> None:
+    service = parse_one(allow_cidrs=["192.0.2.0/24"], deny_cidrs=["192.0.2.13"])
+
+    assert service.clients == ClientNetworks(("192.0.2.0/24",), ("192.0.2.13/32",))
 
 
 def test_what_is_given_is_taken() -> None:

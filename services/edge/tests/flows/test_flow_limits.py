@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from support.flow_agents import LIMITS, PORT, TENANT, EdgeFlows, read_opening
+from support.flow_agents import LIMITS, PORT, SERVICE, TENANT, EdgeFlows, read_opening
 
+from towonel.edge.flows.client_flow import PortRoute
 from towonel.edge.flows.counters import MAX_TENANTS, FlowCounters
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
+from towonel.wire.policy.client_networks import ClientNetworks
 from towonel.wire.udp import datagrams
 from towonel.wire.udp.datagrams import Record, RecordKind
 
@@ -66,6 +68,20 @@ def test_one_source_has_so_many_flows_and_gets_another_when_one_ends(make: Make)
     edge.send(late)
 
     assert len(agent.take()) == 1
+
+
+def test_clients_of_networks_that_a_service_does_not_serve_get_no_flow(make: Make) -> None:
+    edge = make()
+    agent = edge.add_agent()
+    networks = ClientNetworks(allow=("127.0.0.0/8",), deny=("127.0.0.2/32",))
+    edge.flows.set_route(PORT, PortRoute(SERVICE, TENANT, networks))
+    edge.send(edge.add_client(host="127.0.0.2"))
+    assert agent.take() == []
+    counters, [refused] = edge.flows.take_counters()
+    assert counters.refused == ((Code.CLIENT_NOT_ALLOWED, 1),)
+    assert refused.detail == "127.0.0.2"
+
+    edge.begin(agent)
 
 
 def test_one_tenant_has_so_many_flows_and_takes_none_of_another(make: Make) -> None:

@@ -13,8 +13,7 @@ from support.flow_agents import (
     read_opening,
 )
 
-from towonel.edge.flows.client_flow import OPENING_IDLE_S
-from towonel.edge.flows.flows import PortRoute
+from towonel.edge.flows.client_flow import OPENING_IDLE_S, PortRoute
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind

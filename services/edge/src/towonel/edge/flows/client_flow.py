@@ -5,11 +5,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from towonel.relay.flows.sockets import DatagramSocket, Endpoint
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
+from towonel.wire.policy.client_networks import ClientNetworks
 
 if TYPE_CHECKING:
     from towonel.edge.flows.sessions import AgentSession
 
 OPENING_IDLE_S: Final = 60.0  # until the agent says how long a flow may be idle
+
+
+class PortRoute(NamedTuple):
+    """Route of a port."""
+
+    service: ServiceKey
+    tenant_id: TenantId
+    clients: ClientNetworks | None = None
 
 
 class FlowKey(NamedTuple):

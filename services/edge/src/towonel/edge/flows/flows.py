@@ -7,11 +7,11 @@ import random
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Final, NamedTuple
+from typing import Final
 
 from towonel.edge.core.admission import KeyedLimit
 from towonel.edge.core.balance import Balancer
-from towonel.edge.flows.client_flow import ClientFlow, FlowKey
+from towonel.edge.flows.client_flow import ClientFlow, FlowKey, PortRoute
 from towonel.edge.flows.counters import FlowCounters
 from towonel.edge.flows.messages import Counters, Refused, Start
 from towonel.edge.flows.sessions import AgentSession, AgentSessions
@@ -24,22 +24,12 @@ from towonel.runtime.addresses import source_of, unmap
 from towonel.wire import preamble
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 from towonel.wire.ids import TenantId
-from towonel.wire.names import ServiceKey
-from towonel.wire.policy.client_networks import ClientNetworks
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import Address
 from towonel.wire.udp import datagrams
 from towonel.wire.udp.datagrams import Record, RecordKind
 
 CARRIER_PAUSE_S: Final = 1.0  # between two carriers of a session
-
-
-class PortRoute(NamedTuple):
-    """Route of a port."""
-
-    service: ServiceKey
-    tenant_id: TenantId
-    clients: ClientNetworks | None = None
 
 
 class Flows:

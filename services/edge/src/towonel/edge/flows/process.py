@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final, override
 
-from towonel.edge.flows.flows import Flows, PortRoute
+from towonel.edge.flows.client_flow import PortRoute
+from towonel.edge.flows.flows import Flows
 from towonel.edge.flows.messages import (
     CODEC,
     CarrierOffered,
