@@ -251,7 +251,7 @@ class Flows:
         match record.kind:
             case RecordKind.OPENED:
                 flow.is_open = True
-                flow.idle_s = datagrams.decode_opened(record.body)
+                flow.idle_s = float(datagrams.decode_opened(record.body))
                 self._balancer.record_success(flow.service, flow.session.session_id)
             case RecordKind.UNKNOWN:
                 flow.is_open = False
