@@ -17,7 +17,7 @@ DIST ?= dist
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes bench-fairness bench-footprint images wheels e2e-containers e2e-kube chaos check clean
+.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes bench-fairness bench-datagrams bench-footprint images wheels e2e-containers e2e-kube chaos check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -117,6 +117,9 @@ bench-routes: setup ## Route table of an edge, from ten names to a million: look
 
 bench-fairness: setup ## What a greedy tenant of an edge costs a quiet one: its messages a second, and their latency
 	@PYTHONPATH=tests $(RUN) python bench/fairness.py $(BENCH_ARGS)
+
+bench-datagrams: setup ## Echoes of UDP beside installed peers: bench/README.md
+	@PYTHONPATH=tests $(RUN) python bench/datagrams.py $(BENCH_ARGS)
 
 bench-footprint: setup ## Imports, start, memory at rest and health check of each program, and what images weigh
 	@PYTHONPATH=tests $(RUN) python bench/footprint.py $(BENCH_ARGS)

@@ -40,20 +40,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "towonel"
 
 
-def build_driver(folder: Path) -> Path:
-    """Return the driver, compiled where the folder has none of this source.
+def build_driver(folder: Path, source: Path = SOURCE) -> Path:
+    """Return the driver of a source, compiled where the folder has none of it.
 
     Raises:
         BenchError: where there is no compiler, or it refuses.
     """
     compiler = os.environ.get("CC") or "cc"
-    digest = hashlib.sha256(compiler.encode() + SOURCE.read_bytes()).hexdigest()[:16]
-    program = folder / f"bench-driver-{digest}"
+    digest = hashlib.sha256(compiler.encode() + source.read_bytes()).hexdigest()[:16]
+    program = folder / f"bench-{source.stem}-{digest}"
     if not program.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as part:
             made = Path(part) / "driver"
-            _compile([*shlex.split(compiler), "-O2", "-o", str(made), str(SOURCE)])
+            _compile([*shlex.split(compiler), "-O2", "-o", str(made), str(source)])
             made.replace(program)  # two benchmarks may build it at once
     return program
 

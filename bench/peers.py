@@ -80,11 +80,20 @@ async def rathole_noise(folder: Path, origin: int) -> Entries:
         yield entry
 
 
+@contextlib.asynccontextmanager
+async def rathole_udp(folder: Path, origin: int) -> Entries:
+    """A UDP service; its datagrams go over TCP, in the clear."""
+    plain, kind = 'type = "tcp"', 'type = "udp"'
+    async with _rathole(folder, origin, plain, plain, kind) as entry:
+        yield entry
+
+
 RATHOLE_SERVER = """
 [server]
 bind_addr = "127.0.0.1:{control}"
 default_token = "bench"
 [server.services.app]
+{kind}
 bind_addr = "127.0.0.1:{port}"
 [server.transport]
 {server}
@@ -94,6 +103,7 @@ RATHOLE_CLIENT = """
 remote_addr = "127.0.0.1:{control}"
 default_token = "bench"
 [client.services.app]
+{kind}
 local_addr = "127.0.0.1:{origin}"
 [client.transport]
 {client}
@@ -101,15 +111,16 @@ local_addr = "127.0.0.1:{origin}"
 
 
 def _rathole(
-    folder: Path, origin: int, server: str, client: str
+    folder: Path, origin: int, server: str, client: str, kind: str = 'type = "tcp"'
 ) -> contextlib.AbstractAsyncContextManager[Entry]:
     values = {"control": free_port(), "port": free_port(), "origin": origin}
     files = folder / "server.toml", folder / "client.toml"
-    files[0].write_text(RATHOLE_SERVER.format(server=server, **values))
-    files[1].write_text(RATHOLE_CLIENT.format(client=client, **values))
+    files[0].write_text(RATHOLE_SERVER.format(server=server, kind=kind, **values))
+    files[1].write_text(RATHOLE_CLIENT.format(client=client, kind=kind, **values))
     return _server_and_client(
         *(folder, ("rathole", "--server", files[0]), ("rathole", "--client", files[1])),
         *(values["control"], values["port"]),
+        is_tcp="tcp" in kind,
     )
 
 
@@ -145,7 +156,7 @@ serverPort = {control}
 log.level = "warn"
 [[proxies]]
 name = "app"
-type = "tcp"
+type = "{kind}"
 localIP = "127.0.0.1"
 localPort = {origin}
 remotePort = {port}
@@ -155,13 +166,26 @@ remotePort = {port}
 @contextlib.asynccontextmanager
 async def frp(folder: Path, origin: int) -> Entries:
     """With its defaults: TLS, and all clients on one connection."""
-    values = {"control": free_port(), "port": free_port(), "origin": origin}
+    async with _frp(folder, origin, "tcp") as entry:
+        yield entry
+
+
+@contextlib.asynccontextmanager
+async def frp_udp(folder: Path, origin: int) -> Entries:
+    """A UDP proxy; its datagrams go over the connection of all, inside TLS."""
+    async with _frp(folder, origin, "udp") as entry:
+        yield entry
+
+
+def _frp(folder: Path, origin: int, kind: str) -> contextlib.AbstractAsyncContextManager[Entry]:
+    values = {"control": free_port(), "port": free_port(), "origin": origin, "kind": kind}
     files = folder / "frps.toml", folder / "frpc.toml"
     files[0].write_text(FRP_SERVER.format(**values))
     files[1].write_text(FRP_CLIENT.format(**values))
     commands = ("frps", "-c", files[0]), ("frpc", "-c", files[1])
-    async with _server_and_client(folder, *commands, values["control"], values["port"]) as entry:
-        yield entry
+    return _server_and_client(
+        *(folder, *commands, values["control"], values["port"]), is_tcp=kind == "tcp"
+    )
 
 
 SSHD = """
@@ -210,13 +234,16 @@ async def _server_and_client(
     control: int,
     port: int,
     host: str = "127.0.0.1",
+    *,
+    is_tcp: bool = True,
 ) -> Entries:
-    """A server, and a client that has it listen on a public port."""
+    """A server, and a client that has it listen on a public port, of which one of UDP tells nothing."""
     logs = folder / "server.log", folder / "client.log"
     async with run_program(logs[0], str(server[0]), *server[1:]) as one:
         await wait_listening(one, logs[0], control, host)
         async with run_program(logs[1], str(client[0]), *client[1:]) as other:
-            await wait_listening(other, logs[1], port)
+            if is_tcp:
+                await wait_listening(other, logs[1], port)
             yield Entry(port, {"server": one.pid, "client": other.pid})
 
 
