@@ -178,14 +178,13 @@ async def frp_udp(folder: Path, origin: int) -> Entries:
 
 
 def _frp(folder: Path, origin: int, kind: str) -> contextlib.AbstractAsyncContextManager[Entry]:
-    values = {"control": free_port(), "port": free_port(), "origin": origin, "kind": kind}
+    control, port = free_port(), free_port()
+    values = {"control": control, "port": port, "origin": origin, "kind": kind}
     files = folder / "frps.toml", folder / "frpc.toml"
     files[0].write_text(FRP_SERVER.format(**values))
     files[1].write_text(FRP_CLIENT.format(**values))
     commands = ("frps", "-c", files[0]), ("frpc", "-c", files[1])
-    return _server_and_client(
-        *(folder, *commands, values["control"], values["port"]), is_tcp=kind == "tcp"
-    )
+    return _server_and_client(folder, *commands, control, port, is_tcp=kind == "tcp")
 
 
 SSHD = """

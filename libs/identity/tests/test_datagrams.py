@@ -1,5 +1,6 @@
 """Keys of sealed datagrams."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def test_each_packet_has_a_counter_of_its_own() -> None:
     assert heads == [(7, 0), (7, 1), (7, 2)]
 
 
+@pytest.mark.branches
 @given(st.integers(0, HEAD_BYTES + TAG_BYTES + 5), st.integers(1, 255))
 def test_a_packet_that_was_changed_anywhere_is_not_opened(at: int, change: int) -> None:
     edge, agent = make_keys()

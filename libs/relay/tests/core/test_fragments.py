@@ -1,5 +1,6 @@
 """Fragments of records that are too large for a packet."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from towonel.wire.udp.datagrams import MAX_DATAGRAM_BYTES, MAX_PIECES, OVERHEAD_
 FLOW = 1
 
 
+@pytest.mark.branches
 @given(st.binary(min_size=1, max_size=500), st.integers(12, 100), st.randoms())
 def test_pieces_in_any_order_make_the_record_again(record: bytes, room: int, rng: object) -> None:
     fragments = list(Fragmenter().cut(record, room))

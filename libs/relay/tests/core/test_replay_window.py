@@ -1,5 +1,6 @@
 """Window of the counters that have come."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def test_a_jump_forgets_what_came_before_it() -> None:
     assert not window.is_new(1 + WINDOW)
 
 
+@pytest.mark.branches
 @given(st.lists(st.integers(0, 3 * WINDOW), max_size=60))
 def test_it_agrees_with_a_list_of_all_that_came(counters: list[int]) -> None:
     window, came = ReplayWindow(), set[int]()

@@ -18,6 +18,7 @@ from towonel.tunnel.core.events import (
     ReportLanesWanted,
     ReportOpened,
     ReportRefused,
+    ReportSecret,
     Send,
     ServicesRequested,
 )
@@ -27,6 +28,7 @@ from towonel.tunnel.core.machine import State
 from towonel.wire.errors import Code
 from towonel.wire.messages import (
     Challenge,
+    DatagramSecret,
     GoAway,
     LanesWanted,
     Message,
@@ -144,6 +146,12 @@ def test_lanes_are_those_of_the_welcome_and_as_many_as_the_edge_wants() -> None:
     assert dialogue.machine.lane_secret == b"l" * 32
     assert dialogue.hear(LanesWanted(7), 103) == [ReportLanesWanted(7)]
     assert dialogue.hear(LanesWanted(100_000), 104) == [ReportLanesWanted(65_536)]
+
+
+def test_a_secret_of_sealed_packets_is_taken_on_an_open_link() -> None:
+    dialogue = Dialogue().open()
+
+    assert dialogue.hear(DatagramSecret(7, b"s" * 32), 103) == [ReportSecret(7, b"s" * 32)]
 
 
 @pytest.mark.parametrize("is_going_away", [False, True])

@@ -23,6 +23,7 @@ from towonel.tunnel.core.events import (
     ReportOpened,
     ReportRefused,
     ReportServicesChanged,
+    SecretRequested,
     Send,
 )
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeHandshake
@@ -32,6 +33,7 @@ from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.messages import (
     Challenge,
+    DatagramSecret,
     GoAway,
     Hello,
     LanesWanted,
@@ -134,6 +136,17 @@ def test_an_agent_is_told_how_many_lanes_there_should_be_while_clients_come() ->
     assert dialogue.machine.handle(LanesRequested(4), 102) == [Send(LanesWanted(4))]
     dialogue.hear(GoAway(), 103)
     assert dialogue.machine.handle(LanesRequested(5), 104) == []
+
+
+def test_an_agent_gets_secrets_of_sealed_packets_while_clients_come() -> None:
+    challenged, dialogue = Dialogue().challenge(), Dialogue().open()
+
+    assert challenged.machine.handle(SecretRequested(7, b"s" * 32), 102) == []
+    assert dialogue.machine.handle(SecretRequested(7, b"s" * 32), 102) == [
+        Send(DatagramSecret(7, b"s" * 32))
+    ]
+    dialogue.hear(GoAway(), 103)
+    assert dialogue.machine.handle(SecretRequested(8, b"s" * 32), 104) == []
 
 
 def test_an_agent_changes_what_it_serves_also_while_it_goes_away() -> None:

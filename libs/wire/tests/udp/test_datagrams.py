@@ -34,6 +34,7 @@ def test_a_head_is_type_index_and_counter() -> None:
     assert PACKET_TYPE < 0x40, "QUIC's packets begin with more"
 
 
+@pytest.mark.branches
 @given(st.integers(0, MAX_INDEX), st.integers(0, 2**64 - 1))
 def test_a_head_comes_out_as_it_went_in(index: int, counter: int) -> None:
     packet = datagrams.encode_head(index, counter) + bytes(OVERHEAD_BYTES - HEAD_BYTES)
@@ -43,6 +44,7 @@ def test_a_head_comes_out_as_it_went_in(index: int, counter: int) -> None:
     assert datagrams.decode_head(b"\x40" + packet[1:]) is None
 
 
+@pytest.mark.branches
 @given(FLOWS, st.integers(0, 255), st.binary(max_size=100))
 def test_a_record_comes_out_as_it_went_in(flow: int, kind: int, body: bytes) -> None:
     data = datagrams.encode_record(flow, kind, body)
@@ -58,6 +60,7 @@ def test_the_numbers_of_kinds_are_frozen() -> None:
     assert datagrams.encode_record(7, RecordKind.DATA, b"x") == b"\0\0\0\x07\0x"
 
 
+@pytest.mark.branches
 @given(st.integers(0, 0xFFFF), st.integers(0, MAX_PIECES - 1), st.binary(min_size=1, max_size=50))
 def test_a_fragment_comes_out_as_it_went_in(number: int, piece: int, data: bytes) -> None:
     fragment = Fragment(number, piece, MAX_PIECES, data)
@@ -99,6 +102,7 @@ def test_bodies_that_are_too_short_are_refused(decode: object) -> None:
     assert caught.value.code is Code.MALFORMED
 
 
+@pytest.mark.branches
 @given(st.binary(max_size=200))
 def test_garbage_is_refused_as_malformed_and_no_other_way(data: bytes) -> None:
     for decode in (
@@ -114,6 +118,7 @@ def test_garbage_is_refused_as_malformed_and_no_other_way(data: bytes) -> None:
     datagrams.decode_head(data)
 
 
+@pytest.mark.branches
 @given(PACKETS, st.lists(st.integers(0, 400), max_size=12))
 def test_frames_that_are_cut_anywhere_come_out_whole_and_in_order(
     packets: list[bytes], cuts: list[int]

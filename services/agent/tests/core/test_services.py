@@ -12,6 +12,7 @@ from towonel.agent.core.services import (
     describe_service,
     find_conflicts,
     find_excess,
+    select_flows,
     select_streams,
     tabulate_origins,
 )
@@ -55,6 +56,7 @@ def test_a_udp_service_is_none_of_those_whose_clients_connect() -> None:
     table = tabulate_origins([dns, same_name])
 
     assert select_streams([dns, same_name, https("a.eu")]) == (same_name, https("a.eu"))
+    assert select_flows([dns, same_name, https("a.eu")]) == (dns,)
     assert table.find(Preamble(ADDRESS, ADDRESS, dns.key)) is None
     assert table.find(Preamble(ADDRESS, ADDRESS, same_name.key)) == same_name.origin
 

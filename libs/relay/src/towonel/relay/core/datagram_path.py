@@ -93,13 +93,9 @@ class DatagramPath:
         return self._probe_again()
 
     def _is_to_ask(self, waiting_s: float, pause_s: float) -> bool:
-        match self.state:
-            case PathState.UP:
-                return pause_s >= (ASK_S if waiting_s >= ASK_S else KEEPALIVE_S)
-            case PathState.UNKNOWN:
-                return self._opens and pause_s >= ASK_S
-            case PathState.DOWN:
-                return self._opens and pause_s >= AGAIN_S
+        if self.state is PathState.UP:
+            return pause_s >= (ASK_S if waiting_s >= ASK_S else KEEPALIVE_S)
+        return self._opens and pause_s >= (AGAIN_S if self.state is PathState.DOWN else ASK_S)
 
     def _probe_again(self) -> tuple[int, ...]:
         """Ask whether packets of the size pass still, and use smaller ones if they do not."""
