@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,16 @@ class Deployment:
             return await client.invites.create(InviteIn(hostnames=list(hostnames)))
 
     async def start_agent(
-        self, token: str, hostname: str, origin: str, *, health_s: int = 60, **service: str
+        self,
+        token: str,
+        hostname: str,
+        origin: str,
+        *,
+        health_s: int = 60,
+        datagrams: Sequence[dict[str, object]] = (),
+        **service: str,
     ) -> Container:
-        """Start an agent at home that publishes one origin."""
+        """Start an agent at home that publishes one origin, and such UDP services."""
         published = {"hostname": hostname, "origin": f"{origin}:4443", "proxy_protocol": "none"}
         agent = self.engine.start(
             "towonel-agent",
@@ -118,6 +126,7 @@ class Deployment:
             environment={
                 "TOWONEL_INVITE_TOKEN": token,
                 "TOWONEL_AGENT_SERVICES": json.dumps([published | service]),
+                "TOWONEL_AGENT_UDP_SERVICES": json.dumps(datagrams),
                 "TOWONEL_ALLOW_INSECURE_HUB": "true",
                 **self.agent_environ,
             },

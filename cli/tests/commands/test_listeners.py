@@ -114,7 +114,7 @@ def test_a_service_is_shown_by_its_name_too_unless_others_have_it(reported: Repo
     by_name = reported.hub.json_of("service", "show", "tcp:s2222")
     asyncio.run(publish_namesake())
     refused = reported.hub.run("service", "show", "tcp:s2222")
-    unknown = reported.hub.run("service", "show", "udp:s2222")
+    unknown = reported.hub.run("service", "show", "udp:s2223")
 
     assert (by_name["key"], by_name["name"]) == ("tcp:2222", "s2222")
     assert refused.exit_code == 2
@@ -135,7 +135,7 @@ def test_the_status_says_that_a_port_is_not_listened_on(reported: Reported) -> N
     [
         ("https", [], ""),
         ("tcp", [], "no edges"),
-        ("udp", [None, IN_USE], "1 of 2 edges: port_in_use"),
+        ("udp", [None, IN_USE], "1 of 2 edges fails: port_in_use"),
         ("tcp", [None], "1 edge"),
         ("tcp", [None, None], "2 edges"),
         ("tcp", [IN_USE], "1 edge fails: port_in_use"),

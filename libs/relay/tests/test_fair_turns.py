@@ -16,6 +16,7 @@ from towonel.relay.connection import Connection
 from towonel.relay.core.lane_counts import LaneCounts, count_columns, sum_lanes
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.edge_lanes import EdgeLanes, LaneSession
+from towonel.relay.flows.carrier import connect_pair
 from towonel.relay.frame_reader import FRAMES_AT_ONCE
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Loop
@@ -67,7 +68,7 @@ class Bulk:
 
 
 def test_a_lane_that_never_runs_dry_is_read_in_turns(loop: Loop) -> None:
-    one, other = socket.socketpair()
+    one, other = connect_pair()
     endless, bulk = Endless(fileno=one.detach()), Bulk()
     endless.setblocking(False)
     lane = Lane(endless, loop, Memory(PipePool(0)), LaneState(is_edge=True))

@@ -1,12 +1,23 @@
 """Our images as one deployment, with real Postgres, Redis and clients, and an agent behind NAT."""
 
 import asyncio
+import os
+from functools import partial
 
 import pytest
 from support.container_stack import EDGE_PORT, Deployment, fetch_as_guest, reaches
-from support.containers import address_in, exit_code, health, is_ready
+from support.containers import PYTHON, address_in, exit_code, health, is_ready
 from support.stack import until
+from support.tcp_origins import port_service
+from support.udp_origins import is_answered, udp_client
 
+UDP_ECHO = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("0.0.0.0", 7))
+while True:
+    sock.sendto(*sock.recvfrom(65535))
+"""
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("deployment")]
 
 
@@ -36,6 +47,23 @@ async def test_the_origin_learns_the_address_of_a_client_by_proxy_v2(
     answer, own = fetch_as_guest(deployment, deployment.public, f"edge-{EDGE_PORT}", hostname)
 
     assert answer == f"proxied {own}"
+
+
+async def test_datagrams_reach_an_origin_at_home_and_come_back(
+    deployment: Deployment, hostname: str
+) -> None:
+    engine, port = deployment.engine, 5353
+    engine.start(PYTHON, "echo", network=deployment.home, command=["python3", "-c", UDP_ECHO])
+    service = port_service("echo", 7, port) | {"origin": "echo:7"}
+    token = (await deployment.invite(hostname)).token
+    await deployment.start_agent(token, hostname, "echo", datagrams=[service])
+    edge = address_in(deployment.edges[EDGE_PORT], deployment.public)
+    await until(partial(is_answered, port, edge))
+
+    with udp_client(port, edge) as client:
+        for size in (1, 1_452, 60_000):
+            data = os.urandom(size)
+            assert await client.ask(data) == data
 
 
 async def test_a_replica_that_is_killed_is_missed_by_nobody(

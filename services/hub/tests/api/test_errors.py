@@ -44,7 +44,7 @@ async def test_what_curl_does_unless_told_otherwise_is_told_what_to_do(hub: Test
         (
             "/v1/invites",
             {"hostnames": ["a.eu"], "expires": "90d"},
-            "expires: is unknown (did you mean expires_in_secs?), known are expires_in_secs, hostnames, name",
+            "expires: is unknown (did you mean expires_in_secs?), known are expires_in_secs, hostnames, limits, name, serves_for_secs",
         ),
         ("/v1/ports", {"tenant_id": "ab" * 32, "protocol": "tcp", "port": 22}, "did you mean"),
         ("/v1/invites", {"hostnames": ["a.eu"], "zzz": 1}, "zzz: is unknown, known are expires_in"),
@@ -100,7 +100,8 @@ async def test_an_unknown_field_within_a_signed_body_is_told_the_nearest(hub: Te
         )
 
     told = (
-        "services.0.hostname: is unknown (did you mean name?), known are kind, name, port, tls_mode"
+        "services.0.hostname: is unknown (did you mean name?), "
+        "known are allow_cidrs, deny_cidrs, kind, name, port, tls_mode"
     )
     assert answer.json()["error"]["message"] == told
 

@@ -202,6 +202,7 @@ async def _listen_for_agents(
             raise listen_error(variable, host, port, error) from error
         edge.plane.take_session = make_session_taker(credentials, agents)
         edge.plane.flows.sealed = take_sealed(host, agents, predecessor)
+        stack.callback(edge.plane.flows.close)
         yield agents
 
 
