@@ -119,21 +119,25 @@ class Deployment:
     ) -> Container:
         """Start an agent at home that publishes one origin, and such UDP services."""
         published = {"hostname": hostname, "origin": f"{origin}:4443", "proxy_protocol": "none"}
+        services = json.dumps([published | service])
         agent = self.engine.start(
             "towonel-agent",
             network=self.home,
             healthcheck={"interval": health_s * 1_000_000_000},  # of the image's own check, in ns
-            environment={
-                "TOWONEL_INVITE_TOKEN": token,
-                "TOWONEL_AGENT_SERVICES": json.dumps([published | service]),
-                "TOWONEL_AGENT_UDP_SERVICES": json.dumps(datagrams),
-                "TOWONEL_ALLOW_INSECURE_HUB": "true",
-                **self.agent_environ,
-            },
+            environment=self._of_agent(token, services, json.dumps(datagrams)),
             **self.agent_options,
         )
         await is_ready(agent, "towonel-agent")
         return agent
+
+    def _of_agent(self, token: str, services: str, datagrams: str) -> dict[str, str]:
+        return {
+            "TOWONEL_INVITE_TOKEN": token,
+            "TOWONEL_AGENT_SERVICES": services,
+            "TOWONEL_AGENT_UDP_SERVICES": datagrams,
+            "TOWONEL_ALLOW_INSECURE_HUB": "true",
+            **self.agent_environ,
+        }
 
     def operator(self) -> HubClient:
         key = execute(self.hub, "cat", "/data/operator.key").output.strip()

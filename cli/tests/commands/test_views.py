@@ -112,7 +112,7 @@ def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
     assert [route[0], route[4]] == [key, tenant_id]
     assert hub.json_of("service", "show", key)["groups"] == ["home"]
     assert hub.json_of("route", "show", key)["tenant_id"] == tenant_id
-    assert hub.stdout_of("service", "list", "--kind", "udp") == "Nothing is published.\n"
+    assert hub.stdout_of("service", "list", "--group", "nobody") == "Nothing is published.\n"
 
 
 def test_agents_are_listed_and_shown(published: Published) -> None:
