@@ -134,6 +134,7 @@ async def test_a_predecessor_that_ends_meanwhile_is_not_waited_for(
             async with asyncio.timeout(5):
                 await replacing
             await until(lambda: listener.elsewhere is None)
+    found.close()
     assert not (folder / SOCKET_FILE).exists()
     assert agents.elsewhere is None
 
