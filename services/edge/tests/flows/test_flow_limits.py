@@ -7,7 +7,8 @@ import pytest
 from support.flow_agents import LIMITS, PORT, SERVICE, TENANT, EdgeFlows, read_opening
 
 from towonel.edge.flows.client_flow import PortRoute
-from towonel.edge.flows.counters import MAX_TENANTS, FlowCounters
+from towonel.edge.flows.counters import FlowCounters
+from towonel.edge.worker.counters import MAX_TENANTS
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.policy.client_networks import ClientNetworks

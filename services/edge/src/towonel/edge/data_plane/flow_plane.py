@@ -37,6 +37,7 @@ from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import SessionObserver, Sessions
 from towonel.edge.streams.refusals import Refusals
 from towonel.relay.channel import ChannelMessage
+from towonel.relay.flows.session import SECRETS
 from towonel.relay.flows.sockets import bind_datagrams
 from towonel.relay.supervisor import Control, Worker, supervise
 from towonel.relay.supervisor import Start as StartWorker
@@ -199,9 +200,9 @@ class FlowPlane(Control, SessionObserver):
         known = self._secrets[session.session_id]
         known.append((index, secret))
         self._indexes.add(index)
-        for old, _ in known[:-2]:
+        for old, _ in known[:-SECRETS]:
             self._indexes.discard(old)
-        del known[:-2]
+        del known[:-SECRETS]
         self._tell(SessionSecret(session.session_id, index, secret))
         session.channel.request(SecretRequested(index, secret))
 

@@ -5,11 +5,11 @@ from ipaddress import ip_address
 import structlog
 
 from towonel.edge.core.traffic import Traffic
+from towonel.edge.data_plane.tenant_clients import TenantClients
 from towonel.edge.flows.messages import Counters, Refused
 from towonel.edge.metrics import Metrics
 from towonel.edge.streams.refusals import ClientRecord, Refusals
 from towonel.wire.errors import Code
-from towonel.wire.ids import TenantId
 from towonel.wire.proxy import Address
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -26,9 +26,8 @@ class FlowReports:
 
     def __init__(self, metrics: Metrics, traffic: Traffic, refusals: Refusals) -> None:
         self._metrics = metrics
-        self._traffic = traffic
         self._refusals = refusals
-        self._tenants: dict[TenantId, int] = {}  # flows now, of those that have some
+        self._tenants = TenantClients(traffic)
 
     def log(self, refused: Refused) -> None:
         """Write a line about clients that got no flow."""
@@ -56,8 +55,7 @@ class FlowReports:
             metrics.datagrams_dropped.labels(reason).inc(count)
         for state, count in counters.paths:
             metrics.datagram_paths.labels(state).set(count)
-        for key, began, ended, bytes_in, bytes_out in counters.tenants:
-            self._count_tenant(TenantId(key), began, ended, bytes_in, bytes_out)
+        self._tenants.count(counters.tenants)
 
     def log_crash(self, traceback: str) -> None:
         """Write a line about a bug of ours."""
@@ -65,20 +63,7 @@ class FlowReports:
 
     def lose(self, reason: str) -> None:
         """Count flows no more, whose worker is gone."""
-        log.error("flow_worker.lost", reason=reason, flows=sum(self._tenants.values()))
+        log.error("flow_worker.lost", reason=reason, flows=self._tenants.total)
         self._metrics.worker_restarts.inc()
         self._metrics.flows_active.set(0)
-        for tenant_id, active in self._tenants.items():
-            self._traffic.add(tenant_id, ended=active)
-        self._tenants.clear()
-
-    def _count_tenant(
-        self, tenant_id: TenantId, began: int, ended: int, bytes_in: int, bytes_out: int
-    ) -> None:
-        left = self._tenants.get(tenant_id, 0) + began - ended
-        self._tenants[tenant_id] = left
-        if not left:
-            del self._tenants[tenant_id]
-        self._traffic.add(
-            tenant_id, began=began, ended=ended, bytes_in=bytes_in, bytes_out=bytes_out
-        )
+        self._tenants.lose()

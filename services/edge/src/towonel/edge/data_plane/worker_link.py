@@ -9,6 +9,7 @@ import structlog
 
 from towonel.edge.data_plane.client_messages import to_client, to_record
 from towonel.edge.data_plane.route_feed import RouteReader
+from towonel.edge.data_plane.tenant_clients import TenantClients
 from towonel.edge.metrics import Metrics
 from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.edge.worker.codec import decode, encode
@@ -36,7 +37,6 @@ from towonel.relay.supervisor import Control, Worker
 from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.ids import TenantId
 
 if TYPE_CHECKING:
     from towonel.edge.data_plane.control import DataPlane
@@ -65,7 +65,7 @@ class WorkerLink(Control, RouteReader):
         self._worker: Worker | None = None
         self._accept_failures = LogLimit()
         self._has_table = self._has_answered = False
-        self._tenants: dict[TenantId, int] = {}  # clients now, of those that have some
+        self._tenants = TenantClients(plane.traffic)
         self.draining: Draining | None = None
         self._reported = 0  # clients, those by stream included
         self._by_stream = self._left_behind = 0  # clients of this worker, and of those before it
@@ -162,9 +162,7 @@ class WorkerLink(Control, RouteReader):
         self._worker = None
         self._has_table = self._has_answered = False
         self._given = 0
-        for tenant_id, active in self._tenants.items():
-            self._plane.traffic.add(tenant_id, ended=active)
-        self._tenants.clear()
+        self._tenants.lose()
         self._reported, self.lanes = 0, (0, 0, 0)
         self._left_behind += self._by_stream
         self._by_stream = 0
@@ -252,16 +250,7 @@ class WorkerLink(Control, RouteReader):
             )
         self._reported = counters.active
         self.lanes = counters.lanes_idle, counters.lanes_in_use, counters.lanes_wanted
-        for key, began, ended, bytes_in, bytes_out in counters.tenants:
-            tenant_id = TenantId(key)
-            left = self._tenants.get(tenant_id, 0) + began - ended
-            if left:
-                self._tenants[tenant_id] = left
-            else:
-                self._tenants.pop(tenant_id, None)
-            self._plane.traffic.add(
-                tenant_id, began=began, ended=ended, bytes_in=bytes_in, bytes_out=bytes_out
-            )
+        self._tenants.count(counters.tenants)
         _sum_up(self._plane.metrics, self._plane.links)
 
 

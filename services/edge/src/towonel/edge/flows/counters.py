@@ -1,14 +1,10 @@
 """Counters of the flow worker between two messages to control."""
 
-from typing import Final
-
 from towonel.edge.flows.messages import Counters, Refused
-from towonel.edge.worker.counters import TenantCounters, count
+from towonel.edge.worker.counters import CountersByTenant, count
 from towonel.relay.flows.session import DatagramLoss
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
-
-MAX_TENANTS: Final = 500  # in one message, some 25 KiB; the others follow in the next
 
 
 class FlowCounters:
@@ -26,17 +22,17 @@ class FlowCounters:
         self._ended: dict[int, int] = {}
         self._refused: dict[int, int] = {}
         self._refusals: dict[int, Refused] = {}
-        self._tenants: dict[TenantId, TenantCounters] = {}
+        self._tenants = CountersByTenant()
 
     def open(self, tenant_id: TenantId) -> None:
         """Count a flow that begins."""
         self._opened += 1
-        self._tenant(tenant_id).began += 1
+        self._tenants.find(tenant_id).began += 1
 
     def end(self, tenant_id: TenantId, code: Code) -> None:
         """Count a flow that has ended."""
         count(self._ended, code)
-        self._tenant(tenant_id).ended += 1
+        self._tenants.find(tenant_id).ended += 1
 
     def refuse(
         self,
@@ -54,13 +50,13 @@ class FlowCounters:
         """Count a datagram of a client."""
         self.datagrams_in += 1
         self.bytes_in += size
-        self._tenant(tenant_id).bytes_in += size
+        self._tenants.find(tenant_id).bytes_in += size
 
     def take_out(self, tenant_id: TenantId, size: int) -> None:
         """Count a datagram to a client."""
         self.datagrams_out += 1
         self.bytes_out += size
-        self._tenant(tenant_id).bytes_out += size
+        self._tenants.find(tenant_id).bytes_out += size
 
     def take(self, active: int, paths: dict[str, int]) -> tuple[Counters, list[Refused]]:
         """Return what was counted since the last call, and what the log is to say of it."""
@@ -75,23 +71,10 @@ class FlowCounters:
             self.bytes_in,
             self.bytes_out,
             tuple(paths.items()),
-            self._take_tenants(),
+            tuple(self._tenants.take()),
         )
         refusals = list(self._refusals.values())
         self._opened = self.datagrams_in = self.datagrams_out = self.bytes_in = self.bytes_out = 0
         self._ended, self._refused, self._refusals = {}, {}, {}
         self.loss.by_reason.clear()
         return counters, refusals
-
-    def _tenant(self, tenant_id: TenantId) -> TenantCounters:
-        found = self._tenants.get(tenant_id)
-        if found is None:
-            found = self._tenants[tenant_id] = TenantCounters()
-        return found
-
-    def _take_tenants(self) -> tuple[tuple[bytes, int, int, int, int], ...]:
-        taken: list[tuple[bytes, int, int, int, int]] = []
-        while self._tenants and len(taken) < MAX_TENANTS:
-            tenant_id, each = self._tenants.popitem()
-            taken.append((tenant_id, each.began, each.ended, each.bytes_in, each.bytes_out))
-        return tuple(taken)

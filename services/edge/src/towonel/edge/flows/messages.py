@@ -10,9 +10,15 @@ After `start` comes all that there is, then what changes. What is named and not 
 from dataclasses import dataclass, field
 from typing import Final
 
+from towonel.edge.worker.counters import Count, TenantRow
+from towonel.edge.worker.messages import (
+    CarrierOffered,
+    Crashed,
+    PortClosed,
+    Ready,
+    SessionGoingAway,
+)
 from towonel.relay.message_codec import MessageCodec
-
-type Count = tuple[int, int]  # a code, and how often
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,6 @@ class SealedSocket:
 @dataclass(frozen=True, slots=True)
 class PortOpened:
     """Descriptor of the socket of a port, on which clients of its route send."""
-
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class PortClosed:
-    """Port without a socket from now on."""
 
     port: int
 
@@ -95,30 +94,10 @@ class SessionSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionGoingAway:
-    """Session that takes no new flows."""
-
-    session_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """Session that is over, with its flows."""
 
     session_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Answer to `Start`."""
-
-
-@dataclass(frozen=True, slots=True)
-class CarrierOffered:
-    """Descriptor of a connection that is to reach a session's agent by a lane, as a client of this port's service."""
-
-    session_id: bytes
-    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +124,7 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     paths: tuple[tuple[str, int], ...] = ()
-    tenants: tuple[tuple[bytes, int, int, int, int], ...] = ()
+    tenants: tuple[TenantRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +137,6 @@ class Refused:
     peer: tuple[str, int]
     tenant_id: bytes | None = None
     service: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """Exception that is a bug, and has ended one flow; for the log."""
-
-    traceback: str
 
 
 # fmt: off

@@ -12,6 +12,8 @@ MAX_TENANTS: Final = 500  # in one message, some 25 KiB; the others follow in th
 
 
 type Count = tuple[int, int]  # a code, and how often
+# A tenant's id, clients that began, clients that ended, bytes in, bytes out.
+type TenantRow = tuple[bytes, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,7 @@ class Counters:
     lanes_idle: int = 0
     lanes_in_use: int = 0
     lanes_wanted: int = 0
-    tenants: list[tuple[bytes, int, int, int, int]] = field(
-        default_factory=list[tuple[bytes, int, int, int, int]]
-    )
+    tenants: list[TenantRow] = field(default_factory=list[TenantRow])
 
 
 class TenantCounters:
@@ -55,6 +55,28 @@ class TenantCounters:
     def __init__(self) -> None:
         self.began = self.ended = 0
         self.bytes_in = self.bytes_out = 0
+
+
+class CountersByTenant:
+    """Counters of tenants since they were last taken; one of whom there is nothing to say takes no memory."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[TenantId, TenantCounters] = {}
+
+    def find(self, tenant_id: TenantId) -> TenantCounters:
+        """Return a tenant's counters, to add to at once."""
+        found = self._tenants.get(tenant_id)
+        if found is None:
+            found = self._tenants[tenant_id] = TenantCounters()
+        return found
+
+    def take(self) -> list[TenantRow]:
+        """Return as many as fit into a message; the others stay for the next."""
+        taken: list[TenantRow] = []
+        while self._tenants and len(taken) < MAX_TENANTS:
+            tenant_id, each = self._tenants.popitem()
+            taken.append((tenant_id, each.began, each.ended, each.bytes_in, each.bytes_out))
+        return taken
 
 
 class WorkerCounters:
@@ -68,7 +90,7 @@ class WorkerCounters:
         self.retries: dict[int, int] = {}
         self.refused: dict[int, int] = {}
         self.ended: dict[int, int] = {}
-        self._tenants: dict[TenantId, TenantCounters] = {}
+        self._tenants = CountersByTenant()
         self.served = dict.fromkeys(LaneKind, 0)
         self._lanes_admitted = dict.fromkeys(LaneKind, 0)
         self._lanes_refused: dict[Code, int] = {}
@@ -76,10 +98,7 @@ class WorkerCounters:
 
     def tenant(self, tenant_id: TenantId) -> TenantCounters:
         """Return a tenant's counters, to add to at once."""
-        found = self._tenants.get(tenant_id)
-        if found is None:
-            found = self._tenants[tenant_id] = TenantCounters()
-        return found
+        return self._tenants.find(tenant_id)
 
     def take(self, lanes: EdgeLanes, lanes_now: tuple[int, int, int]) -> Counters:
         """Return what was counted since the last call.
@@ -105,20 +124,13 @@ class WorkerCounters:
             _difference(lanes.refused, lanes_refused),
             _difference(lanes.lost, lanes_lost),
             *lanes_now,
-            self._take_tenants(),
+            self._tenants.take(),
         )
         self.served = dict.fromkeys(LaneKind, 0)
         self.accepted = self.bytes_in = self.bytes_out = 0
         self.accept_errors = {}
         self.retries, self.refused, self.ended = {}, {}, {}
         return message
-
-    def _take_tenants(self) -> list[tuple[bytes, int, int, int, int]]:
-        taken: list[tuple[bytes, int, int, int, int]] = []
-        while self._tenants and len(taken) < MAX_TENANTS:
-            tenant_id, each = self._tenants.popitem()
-            taken.append((tenant_id, each.began, each.ended, each.bytes_in, each.bytes_out))
-        return taken
 
 
 def count(counts: dict[int, int], code: Code) -> None:
