@@ -8,6 +8,7 @@ import array
 import contextlib
 import os
 import socket
+import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from towonel.wire.errors import Code, ProtocolError
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 MAX_DESCRIPTORS: Final = 16
+_MAX_TRACEBACK_CHARS: Final = 8 * 1024
 MAX_HELD_BYTES: Final = 256 * 1024 * 1024  # above all that control tells a worker at its start
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 
@@ -154,6 +156,11 @@ class Channel:
         self._held.clear()
         self._held_bytes = 0
         self._sock.close()
+
+
+def describe_crash(error: Exception) -> str:
+    """Return the end of a traceback, as much as a message may have."""
+    return "".join(traceback.format_exception(error))[-_MAX_TRACEBACK_CHARS:]
 
 
 def _decode(data: bytes, descriptors: tuple[int, ...]) -> ChannelMessage:

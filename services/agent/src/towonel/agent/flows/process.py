@@ -1,9 +1,5 @@
-"""Flow worker of an agent: a process of its own, so that no datagram waits for a download of others.
+"""Flow worker of an agent: a process of its own, so that no datagram waits for a download of others."""
 
-Signals are control's business. When control is gone, so is the worker: flows have no connection to finish.
-"""
-
-import traceback
 from typing import Final, override
 
 from towonel.agent.flows.carriers import CarrierListener
@@ -19,18 +15,17 @@ from towonel.agent.worker.messages import (
     name_service,
     to_key,
 )
-from towonel.relay.channel import Channel, ChannelClosed
+from towonel.relay.channel import Channel, describe_crash
+from towonel.relay.flows.channel_worker import ChannelWorker
 from towonel.relay.flows.timer import Every
-from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.names import ServiceKey
 
 TICK_S: Final = 1.0
-_MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
-class FlowWorker(Handler):
-    """Flow worker; the handler of its channel to control.
+class FlowWorker(ChannelWorker[Message]):
+    """Flow worker.
 
     Args:
         channel: to control.
@@ -40,26 +35,10 @@ class FlowWorker(Handler):
     _carriers: CarrierListener
 
     def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._loop = Loop()
-
-    def run(self) -> None:
-        """Carry datagrams until control is gone."""
-        self._loop.add(self._channel.fileno(), self)
-        self._loop.run()
+        super().__init__(channel, CODEC)
 
     @override
-    def on_ready(self, events: int) -> None:
-        try:
-            if events & WRITABLE:
-                self._channel.flush()
-            if events & READABLE:
-                for message in self._channel.receive():
-                    self._act(CODEC.decode(message))
-        except ChannelClosed:
-            self._loop.stop()
-
-    def _act(self, message: Message) -> None:
+    def act(self, message: Message, descriptors: tuple[int, ...]) -> None:
         match message:
             case Start(limit, first_counter):
                 self._start(limit, first_counter)
@@ -80,31 +59,24 @@ class FlowWorker(Handler):
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
 
     def _start(self, limit: int, first_counter: int) -> None:
-        self.flows = Flows(self._loop, limit, first_counter, self._resolve, self._report_crash)
-        self._carriers = CarrierListener(self._loop, self.flows, self._report_crash)
-        Every(self._loop.wheel, TICK_S, self._tick)
-        self._send(Ready(self._carriers.port))
+        self.flows = Flows(self.loop, limit, first_counter, self._resolve, self._report_crash)
+        self._carriers = CarrierListener(self.loop, self.flows, self._report_crash)
+        Every(self.loop.wheel, TICK_S, self._tick)
+        self.send(Ready(self._carriers.port))
 
     def _tick(self) -> None:
         self.flows.tick()
         self._carriers.tick(self.flows.now)
-        if self._channel.holds:
+        if self.channel.holds:
             return
         counters, refusals = self.flows.counters.take(*self.flows.describe_paths())
-        self._send(counters)
+        self.send(counters)
         for refused in refusals:
-            self._send(refused)
+            self.send(refused)
 
     def _resolve(self, service: ServiceKey) -> None:
-        self._send(Resolve(name_service(service)))
+        self.send(Resolve(name_service(service)))
 
     def _report_crash(self, error: Exception) -> None:
         """Let control log an exception that is a bug of ours, and go on."""
-        text = "".join(traceback.format_exception(error))
-        self._send(Crashed(text[-_MAX_TRACEBACK_CHARS:]))
-
-    def _send(self, message: Message) -> None:
-        try:
-            self._channel.send(*CODEC.encode(message))
-        except ChannelClosed:
-            self._loop.stop()
+        self.send(Crashed(describe_crash(error)))

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import select
-import traceback
 from typing import Final, assert_never, override
 
 from towonel.agent.core.client_counts import COLUMNS, ClientCounts
@@ -37,7 +36,7 @@ from towonel.relay.agent_lanes import (
     LaneKind,
     LaneTarget,
 )
-from towonel.relay.channel import Channel, ChannelClosed
+from towonel.relay.channel import Channel, ChannelClosed, describe_crash
 from towonel.relay.core.deadlines import Timed
 from towonel.relay.hop.choice import Engine, load_hop
 from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
@@ -48,7 +47,6 @@ from towonel.wire.names import ServiceKey
 
 REPORT_S: Final = 1.0
 FINISH_CHECK_S: Final = 0.02
-MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
 class Worker(Handler, AgentLanesOwner):
@@ -250,8 +248,7 @@ class Worker(Handler, AgentLanesOwner):
 
     def _report_crash(self, error: Exception) -> None:
         """Let control log an exception that is a bug of ours, and go on."""
-        text = "".join(traceback.format_exception(error))
-        self._send(Crashed(text[-MAX_TRACEBACK_CHARS:]))
+        self._send(Crashed(describe_crash(error)))
 
     def _send(self, message: Up) -> None:
         """Tell control; that it is gone, epoll says of the channel."""

@@ -15,20 +15,15 @@ from towonel.edge.data_plane.flow_reports import FlowReports
 from towonel.edge.data_plane.port_listeners import RETRY_S, PortListeners
 from towonel.edge.flows.messages import (
     CODEC,
-    CarrierOffered,
     Counters,
-    Crashed,
     Message,
-    PortClosed,
     PortOpened,
-    Ready,
     Refused,
     Route,
     RouteEnded,
     SealedSocket,
     SessionAdmitted,
     SessionEnded,
-    SessionGoingAway,
     SessionSecret,
     SessionServices,
     Start,
@@ -36,6 +31,13 @@ from towonel.edge.flows.messages import (
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import SessionObserver, Sessions
 from towonel.edge.streams.refusals import Refusals
+from towonel.edge.worker.messages import (
+    CarrierOffered,
+    Crashed,
+    PortClosed,
+    Ready,
+    SessionGoingAway,
+)
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.flows.session import SECRETS
 from towonel.relay.flows.sockets import bind_datagrams

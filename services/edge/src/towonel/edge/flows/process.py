@@ -1,11 +1,6 @@
-"""Flow worker of an edge: a process of its own, so that no datagram waits for a download of others.
-
-Signals are control's business. When control is gone, so is the worker: flows have no connection to finish.
-"""
+"""Flow worker of an edge: a process of its own, so that no datagram waits for a download of others."""
 
 import socket
-import traceback
-from collections.abc import Sequence
 from functools import partial
 from typing import Final, override
 
@@ -13,39 +8,40 @@ from towonel.edge.flows.client_flow import PortRoute
 from towonel.edge.flows.flows import Flows
 from towonel.edge.flows.messages import (
     CODEC,
-    CarrierOffered,
-    Crashed,
     Message,
-    PortClosed,
     PortOpened,
-    Ready,
     Route,
     RouteEnded,
     SealedSocket,
     SessionAdmitted,
     SessionEnded,
-    SessionGoingAway,
     SessionSecret,
     SessionServices,
     Start,
 )
 from towonel.edge.flows.sessions import AgentSession
-from towonel.relay.channel import Channel, ChannelClosed
+from towonel.edge.worker.messages import (
+    CarrierOffered,
+    Crashed,
+    PortClosed,
+    Ready,
+    SessionGoingAway,
+)
+from towonel.relay.channel import Channel, describe_crash
+from towonel.relay.flows.channel_worker import ChannelWorker
 from towonel.relay.flows.reader import DatagramReader
 from towonel.relay.flows.sockets import DatagramSocket, forbid_fragmentation
 from towonel.relay.flows.timer import Every
-from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.policy.client_networks import decode_networks
 
 TICK_S: Final = 1.0
-_MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
-class FlowWorker(Handler):
-    """Flow worker; the handler of its channel to control.
+class FlowWorker(ChannelWorker[Message]):
+    """Flow worker.
 
     Args:
         channel: to control.
@@ -54,40 +50,16 @@ class FlowWorker(Handler):
     flows: Flows
 
     def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._loop = Loop()
+        super().__init__(channel, CODEC)
         self._start: Start | None = None
         self._ports: dict[int, DatagramReader] = {}
 
-    def run(self) -> None:
-        """Carry datagrams until control is gone."""
-        self._loop.add(self._channel.fileno(), self)
-        self._loop.run()
-
-    @override
-    def on_ready(self, events: int) -> None:
-        try:
-            if events & WRITABLE:
-                self._channel.flush()
-            if events & READABLE:
-                for message in self._channel.receive():
-                    self._act(CODEC.decode(message), message.descriptors)
-        except ChannelClosed:
-            self._loop.stop()
-
-    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Send a message to control; its descriptors are closed here."""
-        try:
-            self._channel.send(*CODEC.encode(message), descriptors)
-        except ChannelClosed:
-            self._loop.stop()
-
     def report_crash(self, error: Exception) -> None:
         """Let control log an exception that is a bug of ours, and go on."""
-        text = "".join(traceback.format_exception(error))
-        self.send(Crashed(text[-_MAX_TRACEBACK_CHARS:]))
+        self.send(Crashed(describe_crash(error)))
 
-    def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
+    @override
+    def act(self, message: Message, descriptors: tuple[int, ...]) -> None:
         match message:
             case Start():
                 self._start = message
@@ -111,7 +83,7 @@ class FlowWorker(Handler):
         sessions = self.flows.sessions
         match message:
             case SessionAdmitted(session_id, tenant_id):
-                sessions.add(session_id, TenantId(tenant_id), self._loop.wheel.now)
+                sessions.add(session_id, TenantId(tenant_id), self.loop.wheel.now)
             case SessionServices(session_id, names, ended):
                 sessions.change_services(session_id, names, ended=ended)
             case SessionSecret(session_id, index, secret):
@@ -128,10 +100,10 @@ class FlowWorker(Handler):
         sock = socket.socket(fileno=descriptor)
         forbid_fragmentation(sock)
         sealed = DatagramSocket(sock)
-        self.flows = Flows(self._start, self._loop, sealed, self._offer, self.report_crash)
-        DatagramReader(self._loop, sealed, self.flows.take_packet, self.report_crash)
-        Every(self._loop.wheel, self._start.report_s, self._send_report)
-        Every(self._loop.wheel, TICK_S, self.flows.tick)
+        self.flows = Flows(self._start, self.loop, sealed, self._offer, self.report_crash)
+        DatagramReader(self.loop, sealed, self.flows.take_packet, self.report_crash)
+        Every(self.loop.wheel, self._start.report_s, self._send_report)
+        Every(self.loop.wheel, TICK_S, self.flows.tick)
         self.send(Ready())
 
     def _offer(self, session: AgentSession, port: int, sock: socket.socket) -> None:
@@ -140,10 +112,10 @@ class FlowWorker(Handler):
     def _open_port(self, port: int, descriptor: int) -> None:
         sock = DatagramSocket(socket.socket(fileno=descriptor))
         take = partial(self.flows.take_datagram, sock, port)
-        self._ports[port] = DatagramReader(self._loop, sock, take, self.report_crash)
+        self._ports[port] = DatagramReader(self.loop, sock, take, self.report_crash)
 
     def _send_report(self) -> None:
-        if self._channel.holds:
+        if self.channel.holds:
             return
         counters, refusals = self.flows.take_counters()
         self.send(counters)

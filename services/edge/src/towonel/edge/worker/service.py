@@ -1,7 +1,6 @@
 """Service of a worker's clients: which session serves each, over what, and how it ends."""
 
 import time
-import traceback
 from collections.abc import Callable
 from functools import lru_cache, partial
 from socket import SocketType
@@ -27,6 +26,7 @@ from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.routing import find_route
 from towonel.edge.worker.sessions import LaneReports, Sender, WorkerSession, WorkerSessions
+from towonel.relay.channel import describe_crash
 from towonel.relay.core.lane_counts import LaneCounts
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes
 from towonel.relay.hop.choice import SocketName
@@ -37,7 +37,6 @@ from towonel.runtime.addresses import parse_networks
 from towonel.wire.errors import Code, TowonelError, Unavailable
 
 _PEERS: Final = 4096  # addresses that are remembered
-MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
 class ClientService:
@@ -254,8 +253,7 @@ class ClientService:
 
     def report_crash(self, error: Exception) -> None:
         """Let control log an exception that is a bug of ours, and go on."""
-        text = "".join(traceback.format_exception(error))
-        self.send(Crashed(text[-MAX_TRACEBACK_CHARS:]))
+        self.send(Crashed(describe_crash(error)))
 
     def give_up(self, client: Client) -> None:
         """Refuse a client for which nobody has opened a connection in time."""
