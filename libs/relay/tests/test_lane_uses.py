@@ -184,7 +184,43 @@ def test_an_agent_that_answers_no_ping_is_dead_and_the_client_goes_elsewhere(
     edge.pass_time(1.3)
 
     with client:
-        edge.wait(lambda: use.failures == [(Code.SESSION_LOST, True)])
+        edge.wait(lambda: use.failures == [(Code.SESSION_SILENT, True)])
+        assert edge.edge.session.silent_lanes == 1
+
+
+def test_after_a_silent_lane_the_next_one_is_asked_at_once(edge: Relay, peer: LanePeer) -> None:
+    edge.calls.call(lambda: setattr(edge.edge.session, "silent_lanes", 1))
+    use, client = open_use(edge)
+    with client:
+        assert receive(peer.sock, 4)[0] >> 4 == FrameType.OPEN
+        edge.pass_time(0.8)
+
+        edge.wait(lambda: use.failures == [(Code.SESSION_SILENT, False)])
+        assert edge.edge.session.silent_lanes == 2
+
+
+@pytest.mark.parametrize("kind", [FrameType.ACCEPT, FrameType.REJECT, FrameType.PONG])
+def test_any_answer_says_that_an_agent_is_not_silent(
+    edge: Relay, peer: LanePeer, kind: FrameType
+) -> None:
+    edge.calls.call(lambda: setattr(edge.edge.session, "silent_lanes", 1))
+    _, client = open_use(edge)
+    with client:
+        match kind:
+            case FrameType.ACCEPT:
+                peer.sock.sendall(lanes.encode_head(kind, 1, 0))
+            case FrameType.REJECT:
+                peer.sock.sendall(lanes.encode_code(kind, 1, Code.ORIGIN_REFUSED))
+            case _:
+                peer.sock.sendall(lanes.encode_head(kind, 0, 8) + bytes(8))
+
+        edge.wait(lambda: edge.edge.session.silent_lanes == 0)
+
+
+def test_a_new_lane_says_that_an_agent_is_not_silent(edge: Relay) -> None:
+    edge.calls.call(lambda: setattr(edge.edge.session, "silent_lanes", 2))
+    with dial_lane(edge.edge.acceptor.address).sock:
+        edge.wait(lambda: edge.edge.session.silent_lanes == 0)
 
 
 def test_a_slow_origin_is_not_a_dead_agent(relay: Relay) -> None:

@@ -20,7 +20,9 @@ BY_TCP_S = 20.0  # an edge that answers nothing for 10 to 15 s is dialled over T
 UDP_BACK_S = 75.0  # on a link over TCP, UDP is tried again after 30 to 60 s
 REFUSED_S = 40.0  # an edge tries for 15 s; a client that it has served already is lost with its lane after 35 s
 NOTICED_S = 3.5  # an agent without lanes that answers nothing: 3 s, and what the machine takes
-SUSPENDED_S = 8.0  # three lanes that answer nothing, 1.25 s each, and then a stream
+SUSPENDED_S = (
+    4.0  # two lanes that answer nothing, and QUIC; later on a stream's 3 s, and a wait before
+)
 CUT = Impairment(is_cut=True)
 NO_UDP = Impairment(blocked=(UDP,))
 

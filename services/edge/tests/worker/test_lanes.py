@@ -196,6 +196,34 @@ async def test_a_lane_that_is_lost_before_it_accepts_costs_a_retry_on_another(
     writer.close()
 
 
+async def test_a_client_whose_lanes_answer_nothing_is_given_to_control_which_is_told_so(
+    agent: Agent, counted: Counted
+) -> None:
+    await agent.dial()
+    await agent.dial()
+    await until(lambda: counted("lanes", state="idle") == 3)
+    _, writer = await agent.connect()
+
+    await until(lambda: len(agent.upstream.clients) == 1)
+    assert agent.upstream.clients[0].lanes_silent
+    await until(lambda: counted("retries_total", code="session_silent") == 2)
+    assert counted("lanes", state="idle") == 1  # the third is not tried
+    writer.close()
+
+
+async def test_a_client_without_a_lane_is_given_to_control_which_may_be_patient(
+    agent: Agent,
+) -> None:
+    by_lane = await agent.connect()
+    await read_open(agent.lanes[0])
+    by_stream = await agent.connect()
+
+    await until(lambda: len(agent.upstream.clients) == 1)
+    assert not agent.upstream.clients[0].lanes_silent
+    for _, writer in (by_lane, by_stream):
+        writer.close()
+
+
 async def test_only_so_many_clients_go_by_streams_while_lanes_are_in_use(
     agent: Agent, counted: Counted
 ) -> None:

@@ -36,6 +36,7 @@ class LaneSession(WaitingRoom):
         busy: lanes whose use is not over; to be read only.
         unsent: lanes whose use is over, and whose agent has not taken all of it; to be read only.
         slot: its place in the counts of lanes of all workers.
+        silent_lanes: lanes that were lost because nothing was answered, since any lane was answered last.
         group: whose turns of bulk its lanes and clients take.
     """
 
@@ -56,6 +57,7 @@ class LaneSession(WaitingRoom):
         self.rtt_s = rtt_s
         self.tls_only = False
         self.going_away = False
+        self.silent_lanes = 0
         self.idle: list[EdgeLane] = []
         self.busy: set[EdgeLane] = set()
         self.unsent: set[EdgeLane] = set()
@@ -121,6 +123,7 @@ class LaneSession(WaitingRoom):
 
     def add(self, lane: EdgeLane) -> None:
         """Take a lane that was admitted; admission bounds how many are idle."""
+        self.silent_lanes = 0
         self._inside_tls += lane.kind is LaneKind.TLS
         self._offer(lane)
 

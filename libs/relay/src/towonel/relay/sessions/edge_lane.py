@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PING_AFTER_S: Final = 0.25  # without an answer to OPEN
 PONG_S: Final = 1.0
+LATER_PONG_S: Final = 0.5  # after a lane of the same session that answered nothing
 UNSENT_S: Final = 60.0  # for which an agent may take nothing of what a use has left behind
 
 
@@ -81,7 +82,10 @@ class EdgeLane(Lane):
         self._use, use.lane = use, self
         self._repeatable = repeatable
         self._pinged = False
-        self.loop.wheel.arm(self, PING_AFTER_S)
+        if self.session.silent_lanes:
+            self._ping()
+        else:
+            self.loop.wheel.arm(self, PING_AFTER_S)
         return True
 
     def cancel(self, code: Code) -> None:
@@ -111,6 +115,7 @@ class EdgeLane(Lane):
 
     @override
     def on_accept(self) -> None:
+        self.session.silent_lanes = 0
         use = self._take_use()
         if use is not None:
             use.on_accepted(self)
@@ -124,6 +129,7 @@ class EdgeLane(Lane):
         self._fail(code, may_retry=self._repeatable)
 
     def _fail(self, code: Code, *, may_retry: bool) -> None:
+        self.session.silent_lanes = 0
         use = self._take_use()
         self.end_use(code)
         if use is not None:
@@ -154,16 +160,21 @@ class EdgeLane(Lane):
                 self._check_output()
             return
         if self._pinged:
-            self.lose(Code.SESSION_LOST)
+            self.session.silent_lanes += 1
+            self.lose(Code.SESSION_SILENT)
             return
+        self._ping()
+
+    def _ping(self) -> None:
         self._pinged = True
-        self.loop.wheel.arm(self, PONG_S)
+        self.loop.wheel.arm(self, LATER_PONG_S if self.session.silent_lanes else PONG_S)
         if self.clear:  # else it has not even taken the OPEN
             self.send_frame(lanes.encode_head(FrameType.PING, 0, PROBE_BYTES) + bytes(PROBE_BYTES))
 
     @override
     def on_pong(self) -> None:
         self._pinged = False
+        self.session.silent_lanes = 0
 
     @override
     def on_lost(self, code: Code) -> None:

@@ -22,6 +22,7 @@ def to_client(message: ClientHandedOver, descriptor: int) -> HandedOverClient:
         message.name,
         message.first,
         None if message.trace is None else _to_access_record(message, *message.trace),
+        message.lanes_silent,
     )
 
 

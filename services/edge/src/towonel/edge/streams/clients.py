@@ -47,6 +47,7 @@ class HandedOverClient:
     name: PublicName
     first: bytes  # bytes of it that the worker has read
     record: AccessRecord | None = None  # for the access log, if it gets a line there
+    lanes_silent: bool = False  # lanes of its agent answered nothing
 
 
 class StreamClients:
@@ -118,6 +119,7 @@ class StreamClients:
                     find_hostname(client.name),
                     client.first,
                     client.record,
+                    client.lanes_silent,
                 )
             )
         self._metrics.connections_served.labels(Way.STREAM).inc()

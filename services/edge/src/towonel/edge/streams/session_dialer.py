@@ -53,7 +53,9 @@ class SessionDialer(Upstream):
             tried.add(session.session_id)
             has_other = len(choice) > 1 and len(tried) < MAX_TRIES
             try:
-                return await self._open(session, client, allow_silent=not has_other)
+                return await self._open(
+                    session, client, allow_silent=not has_other and not client.lanes_silent
+                )
             except TowonelError as error:
                 failure = error
         raise failure

@@ -23,6 +23,7 @@ class ClientConnection:
     server_name: Hostname | None
     first: bytes
     record: AccessRecord | None = None  # for the access log, if it gets a line there
+    lanes_silent: bool = False  # lanes of its agent answered nothing
 
 
 class Upstream(Protocol):

@@ -12,6 +12,7 @@ from towonel.edge.worker.messages import ClientHandedOver, ClientMoved, SessionO
 from towonel.edge.worker.sessions import Sender
 from towonel.relay.loop import Loop
 from towonel.relay.sockets import end_on_close
+from towonel.wire.errors import Code
 
 MAX_WAITING: Final = 1024  # messages for control, beyond which it is given no more clients
 MAX_PROMPT: Final = 256  # beyond which it is given only those that nobody else can serve
@@ -82,6 +83,7 @@ class HandedOver:
             client.public_name,
             client.data,
             None if record is None else (record.trace_id, record.began_at, record.hello_at or 0.0),
+            client.failure is Code.SESSION_SILENT,
         )
         self._send(message, (client.sock.detach(),))
 

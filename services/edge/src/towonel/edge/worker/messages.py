@@ -203,6 +203,7 @@ class ClientHandedOver:
 
     Addresses are those that the client and its proxy named, the ports behind. One that gets a line in the
     log has a trace's id, and when it was accepted and had said what it wants, in seconds.
+    `lanes_silent` says that lanes of its agent answered nothing.
     """
 
     token: int
@@ -211,6 +212,7 @@ class ClientHandedOver:
     name: str
     first: bytes
     trace: tuple[bytes, float, float] | None = None
+    lanes_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from towonel.wire.preamble import Preamble
 if TYPE_CHECKING:
     from towonel.edge.worker.service import ClientService
 
+SILENT_LANES: Final = 2  # one after the other, after which an agent is asked over QUIC
 LOOK_S: Final = 0.03  # in which a client that waits looks for a lane of other workers
 
 
@@ -78,8 +79,7 @@ class Opener:
             draw=random.randrange,
         )
         if not ordered:
-            code = client.failure or Code.NO_AGENT
-            service.refuse(client, Unavailable(code, str(client.wanted)))
+            self._give_up(client)
             return
         for session in ordered:
             if not session.has_lanes:
@@ -90,6 +90,18 @@ class Opener:
         if self._move(client, ordered):
             return
         self._wait(client, [each.lanes for each in ordered if each.lanes is not None])
+
+    def _give_up(self, client: Client) -> None:
+        """Let control ask the agent over QUIC, if its lanes answered nothing; refuse the client otherwise."""
+        code = client.failure or Code.NO_AGENT
+        if code is Code.SESSION_SILENT and self._has_streams(client):
+            self.overflow(client)
+        else:
+            self._service.refuse(client, Unavailable(code, str(client.wanted)))
+
+    def _has_streams(self, client: Client) -> bool:
+        serving = self._service.sessions.find(client.route.tenant_id, client.wanted)
+        return client.only_pool is None and any(each.has_streams for each in serving)
 
     def open_on(self, client: Client, session_id: bytes) -> None:
         """Open a lane of a session that has an idle one now, or do as for any client."""
@@ -184,13 +196,18 @@ class Opener:
             self._service.balancer.record_failure(
                 client.wanted, session.session_id, self._service.loop.wheel.now
             )
-        if code is not Code.SESSION_LOST:  # it may have other lanes
+        if not self._has_other_lanes(session, code):
             client.tried |= {session.session_id}
         if not may_retry or client.tries >= MAX_TRIES:
             self._service.refuse(client, Unavailable(code, str(client.wanted)))
             return
         count(self._service.counters.retries, code)
         self.open(client)
+
+    def _has_other_lanes(self, session: WorkerSession, code: Code) -> bool:
+        if code is Code.SESSION_SILENT:
+            return session.lanes is not None and session.lanes.silent_lanes < SILENT_LANES
+        return code is Code.SESSION_LOST
 
     def cancel(self, client: Client, code: Code) -> None:
         """Stop opening a lane for a client."""

@@ -65,6 +65,7 @@ class WorkerSession:
 
     Attributes:
         services: that are reached by these lanes.
+        has_streams: whether clients may go by streams.
     """
 
     def __init__(
@@ -80,14 +81,14 @@ class WorkerSession:
         self.agent_id = admitted.agent_id
         self.services: set[ServiceKey] = set()
         self.lanes = lanes
-        self._has_streams = admitted.has_streams
+        self.has_streams = admitted.has_streams
         self.going_away = False
         self._counts = counts
 
     @property
     def is_silent(self) -> bool:
-        """Never: whether its QUIC connection is silent says nothing about its lanes."""
-        return False
+        """Whether its lanes are; whether its QUIC connection is silent says nothing about these."""
+        return self.lanes is not None and self.lanes.silent_lanes > 0
 
     @property
     def active(self) -> int:
@@ -103,7 +104,7 @@ class WorkerSession:
         lanes = self.lanes
         if lanes is None:
             return False
-        if not self._has_streams or lanes.idle or lanes.in_use:
+        if not self.has_streams or lanes.idle or lanes.in_use:
             return True
         if self._counts.is_alone:
             return False
