@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
 import pytest_asyncio
+from support.arrivals import Arrivals
 from support.clients import Client
 from support.origins import Certificates, CommandOrigin, expected_digest
 from support.ports import free_port
@@ -29,24 +29,6 @@ async def client(
     agent = await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
     await agent.reaches(2, "towonel_agent_lanes", state="idle")
     yield Client(stack.edge_port, certificates.client(), hostname)
-
-
-@dataclass
-class Arrivals:
-    """Clients that come at a steady rate, each with a connection of its own."""
-
-    ask: Callable[[str], Awaitable[bytes]]
-    pause_s: float
-    answers: list[bytes] = field(default_factory=list[bytes])
-
-    async def run(self, tasks: asyncio.TaskGroup, done: asyncio.Event) -> None:
-        """Let clients come until `done`; one that fails fails the test."""
-        while not done.is_set():
-            tasks.create_task(self._ask())
-            await asyncio.sleep(self.pause_s)
-
-    async def _ask(self) -> None:
-        self.answers.append(await self.ask("name"))
 
 
 def newest_log(stack: Stack) -> str:
