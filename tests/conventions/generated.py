@@ -25,6 +25,7 @@ from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import Machine, State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
+from towonel.wire.policy.port_ranges import MAX_RANGE_PORTS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -148,9 +149,10 @@ def message_table() -> str:
 
 
 _ROUTE = (
-    "`kind`, `name`, `port` (tcp, udp), `tls` (https), `tenant`; `allow` and `deny` (arrays of CIDRs, 64 of both), missing"
+    "`kind`, `name`, `port` (tcp, udp), `tls` (https), `tenant`; a range of ports has the kind `tcp_range` or `udp_range`,"
+    f" and a `last_port`, at most {MAX_RANGE_PORTS} in all; `allow` and `deny` (arrays of CIDRs, 64 of both), missing"
     " where all clients are served: those of `deny` are not, nor, with any `allow`, those of none of them. An edge that"
-    " does not understand one leaves the route out"
+    " does not understand one leaves the route out, as it does with a kind that it does not know"
 )
 _LIMITS = (
     "limits of the clients of tenants, missing where there are none: `tenant` (32 bytes), and those that"
@@ -168,7 +170,7 @@ def route_table() -> str:
         (
             "`removed`",
             "array of text",
-            "keys of routes that are gone: `https:app.example.eu`, `tcp:2222`",
+            "keys of routes that are gone: `https:app.example.eu`, `tcp:2222`, `udp:27015-27030` (each port of it)",
         ),
         (
             "`blocked`, `unblocked`",

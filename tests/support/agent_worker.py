@@ -15,7 +15,7 @@ from support.tunnel import PREAMBLE
 
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.worker import messages
-from towonel.agent.worker.messages import Message, OriginFacts, Session, Start
+from towonel.agent.worker.messages import Message, OriginFacts, Ports, Session, Start
 from towonel.agent.worker.worker import Worker
 from towonel.relay.channel import Channel
 from towonel.relay.hop.choice import Engine
@@ -36,10 +36,11 @@ def facts(
     proxied: bool = False,
     named: bool = False,
     idle_s: float = 0,
+    ports: Ports | None = None,
 ) -> OriginFacts:
     """An origin of a service, by its addresses or by a name that control resolves."""
     found = tuple((*a, 0, 0) if ":" in a[0] else a for a in addresses)
-    return ((kind.value, name), proxied, None if named else found, idle_s, 0)
+    return ((kind.value, name), proxied, None if named else found, idle_s, 0, ports)
 
 
 @dataclass
@@ -138,9 +139,12 @@ class AgentWorker:
         )
         return self.open_with(lane_open.encode(LaneOpen(preamble, first)), lane, use)
 
-    def open_tcp(self, name: str, lane: int = 0, use: int = 1) -> LaneClient:
+    def open_tcp(
+        self, name: str, lane: int = 0, use: int = 1, port: int | None = None
+    ) -> LaneClient:
         """Open a use of a lane for a client of a TCP service, which has said nothing so far."""
-        preamble = replace(PREAMBLE, service=ServiceKey(ServiceKind.TCP, name), authority=None)
+        key = ServiceKey(ServiceKind.TCP, name)
+        preamble = replace(PREAMBLE, service=key, authority=None, port=port)
         return self.open_with(lane_open.encode(LaneOpen(preamble, b"")), lane, use)
 
     def open_with(self, content: bytes, lane: int = 0, use: int = 1) -> LaneClient:

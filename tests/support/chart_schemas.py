@@ -95,6 +95,7 @@ MAP: Schema = {"type": "object"}
 TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
 LIST: Schema = {"type": "array"}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65_535}
+PORT_RANGE: Schema = {"type": "string", "pattern": "^[0-9]{1,5}-[0-9]{1,5}$"}
 HIGH_PORT: Schema = {"type": "integer", "minimum": 1_024, "maximum": 65_535}
 SECONDS: Schema = {"type": "integer", "minimum": 1, "maximum": 3_600}
 ADDRESS: Schema = {"type": "string", "pattern": "^.+:[0-9]+$"}
@@ -174,17 +175,23 @@ SERVICE = fields(
 )
 PORT_SERVICE: dict[str, Schema] = {
     "name": {"type": "string", "minLength": 1, "maxLength": 64},
-    "origin": ADDRESS,
+    "origin": {"type": "string", "minLength": 1},
     "listen_port": {"anyOf": [PORT, {"const": "auto"}]},
+    "listen_port_range": PORT_RANGE,
     "idle_timeout_secs": {"type": "integer", "minimum": 1, "maximum": 86_400},
     **CIDRS,
+}
+HAS_PORTS: Schema = {  # one, or a range, of which clients get the same port of a host
+    "if": {"required": ["listen_port_range"]},
+    "then": {"properties": {"origin": {"type": "string", "pattern": "^([^:]+|.*:.*:.*)$"}}},
+    "else": {"properties": {"origin": ADDRESS}, "required": ["listen_port"]},
 }
 TCP_SERVICE = fields(**PORT_SERVICE, proxy_protocol=one_of("v2", "none"))
 UDP_SERVICE = fields(
     **PORT_SERVICE,
     max_unanswered_bytes={"type": "integer", "minimum": 1, "maximum": MAX_UNANSWERED_BYTES},
 )
-PORTS: Schema = {"type": "array", "items": PORT, "uniqueItems": True}
+PORTS: Schema = {"type": "array", "items": {"anyOf": [PORT, PORT_RANGE]}, "uniqueItems": True}
 REACH: Schema = {"externalTrafficPolicy": one_of("Local", "Cluster"), "loadBalancerClass": TEXT}
 
 
@@ -351,9 +358,9 @@ def agent() -> tuple[dict[str, Schema], list[Schema]]:
         "token": fields(existingSecret={**NAME, **SET}, key=TEXT),
         "services": _list(SERVICE, "hostname", "origin"),
         "servicesConfigMap": SECRET,
-        "tcpServices": _list(TCP_SERVICE, "name", "origin", "listen_port"),
+        "tcpServices": _list({**TCP_SERVICE, **HAS_PORTS}, "name", "origin"),
         "tcpServicesConfigMap": SECRET,
-        "udpServices": _list(UDP_SERVICE, "name", "origin", "listen_port"),
+        "udpServices": _list({**UDP_SERVICE, **HAS_PORTS}, "name", "origin"),
         "udpServicesConfigMap": SECRET,
         "group": {"type": "string", "minLength": 1},
         "replicas": {"type": "integer", "minimum": 0},

@@ -33,6 +33,7 @@ PORT_SERVICES: Values = {
     "udpServices": [
         {"name": "dns", "origin": "resolver:53", "listen_port": 5353, "idle_timeout_secs": 5},
         {"name": "vpn", "origin": "wg:51820", "listen_port": "auto", "max_unanswered_bytes": 10**9},
+        {"name": "game", "origin": "game", "listen_port_range": "27015-27030"},
     ],
 }
 ALL: Values = {"hub": HUB, "edge": {"advertisedAddresses": ["edge.example.eu:443"]}}
@@ -119,7 +120,7 @@ CASES = {
         | {
             "replicas": 2,
             "tcpPorts": [2222, 5432],
-            "udpPorts": [2222, 5353],
+            "udpPorts": [2222, 5353, "27015-27017"],
             "clientService": {"enabled": True},
             "redis": {"urlSecret": {"name": "redis"}},
             "persistence": {"storageClass": "fast"},

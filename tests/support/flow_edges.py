@@ -10,7 +10,7 @@ from support.flow_agents import SERVICE, loopback
 from support.flow_loops import FlowLoop
 
 from towonel.agent.flows.flows import Flows
-from towonel.agent.worker.messages import Addresses, OriginFacts, ServiceName, name_service
+from towonel.agent.worker.messages import Addresses, OriginFacts, Ports, ServiceName, name_service
 from towonel.identity.datagrams import DatagramEnd
 from towonel.relay.flows.session import DatagramLoss, FlowSession
 from towonel.relay.flows.sockets import Endpoint
@@ -27,10 +27,15 @@ PREAMBLE_SOURCE = Address(ip_address("192.0.2.9"), 1234)
 NAME: ServiceName = name_service(SERVICE)
 
 
-def opening(data: bytes, service: ServiceKey = SERVICE, client: Address = PREAMBLE_SOURCE) -> bytes:
+def opening(
+    data: bytes,
+    service: ServiceKey = SERVICE,
+    client: Address = PREAMBLE_SOURCE,
+    port: int | None = None,
+) -> bytes:
     """Return the body of OPENING."""
     to = Address(ip_address("198.51.100.1"), 53)
-    return preamble.encode(Preamble(client, to, service)) + data
+    return preamble.encode(Preamble(client, to, service, port=port)) + data
 
 
 class FlowEdge:
@@ -88,10 +93,15 @@ class AgentFlows:
         self.flows = Flows(self.loop.loop, limit, 0, self.requests.append, self.loop.crashes.append)
 
     def set_origin(
-        self, addresses: Addresses | None, *, name: ServiceName = NAME, unanswered: int = UNANSWERED
+        self,
+        addresses: Addresses | None,
+        *,
+        name: ServiceName = NAME,
+        unanswered: int = UNANSWERED,
+        ports: Ports | None = None,
     ) -> None:
         """Serve an origin at some addresses, or one that has a name."""
-        facts: OriginFacts = (name, False, addresses, float(IDLE_S), unanswered)
+        facts: OriginFacts = (name, False, addresses, float(IDLE_S), unanswered, ports)
         self.flows.set_origins((facts,))
 
     def add_origin(self, *, unanswered: int = UNANSWERED) -> socket.socket:

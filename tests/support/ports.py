@@ -47,9 +47,10 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> int:
-    """Return the first of so many free ports in a row."""
+    """Return the first of so many free ports in a row, none of which a later call returns soon."""
     for port in islice(_next, 2 * len(SLOT_PORTS)):
         row = range(port, port + count)
         if row[-1] in SLOT_PORTS and all(map(is_free, row)):
+            list(islice(_next, count - 1))
             return port
     raise RuntimeError(f"no {count} free ports in {SLOT_PORTS}")

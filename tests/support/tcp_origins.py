@@ -104,10 +104,10 @@ class Plain:
 
 
 @contextlib.asynccontextmanager
-async def plain_origin(name: bytes) -> AsyncIterator[Plain]:
+async def plain_origin(name: bytes, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Plain]:
     """Run such an origin."""
     origin = Plain(name)
-    async with await asyncio.start_server(origin.serve, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(origin.serve, host, port) as server:
         origin.port = server.sockets[0].getsockname()[1]
         yield origin
 

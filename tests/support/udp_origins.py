@@ -50,11 +50,13 @@ class UdpOrigin:
 
 
 @contextlib.asynccontextmanager
-async def udp_origin(answer: Answer = echo) -> AsyncIterator[UdpOrigin]:
-    """Run such an origin on loopback; its port is not taken on TCP either."""
+async def udp_origin(
+    answer: Answer = echo, address: tuple[str, int] | None = None
+) -> AsyncIterator[UdpOrigin]:
+    """Run such an origin on loopback; its port is not taken on TCP either, unless an address is given."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
-        sock.bind(("127.0.0.1", free_port()))
+        sock.bind(address or ("127.0.0.1", free_port()))
         origin = UdpOrigin(sock, answer)
         serving = asyncio.create_task(origin.serve())
         yield origin

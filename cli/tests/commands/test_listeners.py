@@ -44,11 +44,11 @@ async def new_edge(client: HubClient, name: str) -> NodeKey:
     return edge
 
 
-async def wait_until_reported(client: HubClient) -> None:
-    """Wait until the hub has read both reports: it does so once a second."""
+async def wait_until_reported(client: HubClient, key: str = "tcp:2222") -> None:
+    """Wait until the hub has read both listeners of a service: it does so once a second."""
     async with asyncio.timeout(10):
         for pause_s in pauses():
-            if len((await client.services.get("tcp:2222")).listeners) == 2:
+            if len((await client.services.get(key)).listeners) == 2:
                 return
             await asyncio.sleep(pause_s)
 
@@ -152,6 +152,43 @@ def test_listeners_are_counted_with_what_fails(
     assert format_listeners(service(kind, codes)) == text
 
 
+def test_ports_of_a_range_that_fail_are_named_and_their_edge_counts_once() -> None:
+    one, two = (bytes([number]) * 32 for number in (1, 2))
+    parts = [
+        Listener(edge_id=one, code=None, detail="", ports="10, 13-19"),
+        Listener(edge_id=one, code=IN_USE, detail="", ports="11"),
+        Listener(edge_id=one, code=UNAVAILABLE, detail="", ports="12"),
+        Listener(edge_id=two, code=None, detail=""),
+    ]
+    item = service("tcp", []).model_copy(update={"listeners": parts})
+
+    assert format_listeners(item) == ("1 of 2 edges fails: port_in_use (11), port_unavailable (12)")
+
+
+def test_a_range_is_listed_and_shown_with_its_ports(hub: CommandedHub) -> None:
+    async def publish() -> None:
+        async with hub.client() as client:
+            invite = await client.invites.create(InviteIn(hostnames=["range.example.eu"]))
+            game = ServiceIn(kind="udp", name="game", port=27015, last_port=27030)
+            wanted = DesiredState(group="range", services=[game])
+            token = InviteToken.decode(invite.token)
+            revision = (await client.apply_desired_state(tenant_of(token), wanted)).revision
+            edge = await new_edge(client, "kiel")
+            await client.follow_routes(edge, revision - 1, wait_s=10)
+            busy = ListenerReport(key="udp:27016-27017", code=IN_USE, detail=DETAIL)
+            await client.report_edge(edge, report(ListenerReport(key="udp:27015"), busy))
+            await wait_until_reported(client, "udp:27015-27030")
+
+    asyncio.run(publish())
+    (line,) = hub.stdout_of("service", "list", "--group", "range").splitlines()[1:]
+    displayed = hub.stdout_of("service", "show", "udp:27015-27030")
+
+    assert line.startswith("udp:27015-27030  game ")
+    assert line.endswith("1 edge fails: port_in_use (27016-27017)")
+    assert f"{IN_USE}  {DETAIL}  27016-27017\n" in displayed
+    assert displayed == hub.stdout_of("service", "show", "udp:game")
+
+
 def test_a_service_is_not_served_where_the_hub_is_older_and_says_so() -> None:
     item = service("udp", []).model_copy(update={"is_served": False})
 
@@ -168,5 +205,8 @@ def service(kind: Kind, codes: list[str | None]) -> ServiceDetail:
         tenant_id=b"t" * 32,
         groups=[],
         agents=[],
-        listeners=[Listener(edge_id=b"e" * 32, code=code, detail="") for code in codes],
+        listeners=[
+            Listener(edge_id=bytes([number]) * 32, code=code, detail="")
+            for number, code in enumerate(codes)
+        ],
     )

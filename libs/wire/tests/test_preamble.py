@@ -31,6 +31,7 @@ PREAMBLES = st.builds(
     ),
     st.none() | st.just(WEB.authority),
     st.none() | st.just(TRACE),
+    st.none() | st.integers(0, 65_535),
 )
 
 
@@ -49,6 +50,12 @@ def test_the_bytes_are_those_of_the_protocol() -> None:
     assert data.hex() == (
         "0d0a0d0a000d0a515549540a21110013cb007107c0000201d43101bb" + "e00004" + "02" + b"ssh".hex()
     )
+
+
+def test_the_port_that_a_client_used_is_at_the_end_of_the_names() -> None:
+    game = Preamble(SOURCE, DESTINATION, ServiceKey(ServiceKind.UDP, "game"), port=27016)
+
+    assert preamble.encode(game).endswith(b"\x03game\xe2\x00\x02\x69\x88")
 
 
 def header(*tlvs: tuple[int, bytes]) -> bytes:
@@ -78,6 +85,8 @@ def test_unknown_tlvs_are_skipped() -> None:
         header(SSH, (proxy.TLV_AUTHORITY, b"*.example.eu")),
         header(SSH, (proxy.TLV_AUTHORITY, "é.eu".encode())),
         header(SSH, (preamble.TLV_TRACEPARENT, b"00-12-34-01")),
+        header(SSH, (preamble.TLV_PORT, b"\x01")),
+        header(SSH, (preamble.TLV_PORT, b"\x01\x02\x03")),
         header(SSH, (0xEF, bytes(1024))),
         header(SSH, (0xEF, bytes(2048)))[: preamble.MAX_PREAMBLE_BYTES],
         b"GET / HTTP/1.1",

@@ -1,5 +1,7 @@
 """Codec of routes between hub and edge."""
 
+from dataclasses import replace
+
 import cbor2
 import pytest
 from hypothesis import given
@@ -56,6 +58,7 @@ DELTAS = st.builds(
 )
 TENANT = bytes(range(32))
 ROUTE = {"kind": "https", "name": "a.eu", "tls": "passthrough", "tenant": TENANT}
+PORT = {"kind": "tcp", "name": "a", "port": 2, "tenant": TENANT}
 DELTA = {
     "v": 1, "revision": 7, "snapshot": False, "routes": [], "removed": [], "blocked": [],
     "unblocked": [],
@@ -72,8 +75,58 @@ def test_a_route_has_the_key_of_what_is_public_about_it() -> None:
     web = Route(ServiceKind.HTTPS, "a.eu", TenantId(TENANT))
     ssh = Route(ServiceKind.TCP, "ssh", TenantId(TENANT), 2222)
 
-    assert (web.key, ssh.key) == ("https:a.eu", "tcp:2222")
+    game = replace(ssh, port=27015, last_port=27030)
+
+    assert (web.key, ssh.key, game.key) == ("https:a.eu", "tcp:2222", "tcp:27015-27030")
+    assert [list(web.ports), list(ssh.ports), len(game.ports)] == [[], [2222], 16]
     assert ssh.service == ServiceKey(ServiceKind.TCP, "ssh")
+
+
+def test_a_range_is_one_route_on_the_way_and_one_for_each_of_its_ports_at_an_edge() -> None:
+    clients = ClientNetworks(("192.0.2.0/24",))
+    game = Route(ServiceKind.UDP, "game", TenantId(TENANT), 10, clients=clients, last_port=12)
+    data = encode_delta(RouteDelta(7, snapshot=False, routes=(game,), removed=("tcp:8-9",)))
+    found = decode_delta(data)
+
+    assert found.routes == tuple(replace(game, port=port, last_port=None) for port in (10, 11, 12))
+    assert found.removed == ("tcp:8", "tcp:9")
+    assert cbor2.loads(data)["routes"] == [
+        {
+            "kind": "udp_range",
+            "name": "game",
+            "port": 10,
+            "last_port": 12,
+            "tenant": TENANT,
+            "allow": ["192.0.2.0/24"],
+            "deny": [],
+        }
+    ]
+
+
+def test_keys_that_are_no_ranges_are_removed_as_they_are() -> None:
+    keys = ["https:8-9", "tcp:9-8", "tcp:ssh", "udp:1", "sctp:1-2"]
+
+    assert decode_delta(cbor2.dumps({**DELTA, "removed": keys})).removed == tuple(keys)
+
+
+@pytest.mark.parametrize("last_port", [10, 9, 522])
+def test_a_range_of_a_length_not_known_here_is_left_out(last_port: int) -> None:
+    game = {"kind": "tcp_range", "name": "g", "port": 10, "last_port": last_port, "tenant": TENANT}
+
+    assert decode_delta(cbor2.dumps({**DELTA, "routes": [game, ROUTE]})).routes[0].name == "a.eu"
+    assert decode_delta(cbor2.dumps({**DELTA, "routes": [game | {"last_port": 521}]})).routes
+
+
+def test_ranges_of_too_many_ports_in_all_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "MAX_ITEMS", 5)
+    game = Route(ServiceKind.UDP, "game", TenantId(TENANT), 10, last_port=14)
+    fits = RouteDelta(7, snapshot=True, routes=(game,), removed=("tcp:1-5",))
+
+    assert len(decode_delta(encode_delta(fits)).routes) == 5
+    for more in ({"routes": (replace(game, last_port=15),)}, {"removed": ("tcp:1-6",)}):
+        with pytest.raises(ProtocolError, match="more than 5 routes") as caught:
+            decode_delta(encode_delta(replace(fits, **more)))
+        assert caught.value.code is Code.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -109,6 +162,9 @@ def test_routes_of_a_kind_mode_name_or_network_not_known_here_are_left_out(
         ({**DELTA, "limits": [{"tenant": TENANT, "bandwidth": -1}]}, Code.MALFORMED),
         ({**DELTA, "routes": [{**ROUTE, "port": 1}]}, Code.MALFORMED),
         ({**DELTA, "routes": [{**ROUTE, "kind": "tcp"}]}, Code.MALFORMED),
+        ({**DELTA, "routes": [{**PORT, "kind": "tcp_range"}]}, Code.MALFORMED),
+        ({**DELTA, "routes": [{**PORT, "last_port": 3}]}, Code.MALFORMED),
+        ({**DELTA, "routes": [{**PORT, "kind": "tcp_range", "last_port": 65_536}]}, Code.MALFORMED),
     ],
 )
 def test_other_deltas_are_refused(value: object, code: Code) -> None:

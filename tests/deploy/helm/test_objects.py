@@ -170,6 +170,17 @@ def test_each_edge_has_a_service_which_agents_reach_before_clients_come() -> Non
     assert only("edges", "StatefulSet")["spec"]["updateStrategy"] == {"type": "RollingUpdate"}
 
 
+def test_a_range_is_each_of_its_ports_wherever_ports_of_services_are() -> None:
+    container = only("edges", "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    services = [one["spec"] for one in kinds("edges", "Service") if "metrics" not in str(one)]
+    policy = only("edges", "NetworkPolicy")["spec"]["ingress"]
+    game = {f"udp-{port}" for port in (27015, 27016, 27017)}
+
+    assert game <= {port["name"] for port in container["ports"]}
+    assert all(game <= {port["name"] for port in each["ports"]} for each in services)
+    assert all(name in str(policy) for name in game)
+
+
 def test_the_edge_of_the_umbrella_has_the_keys_and_the_address_of_its_hub() -> None:
     edge = only("all", "StatefulSet")["spec"]["template"]["spec"]
     address = next(

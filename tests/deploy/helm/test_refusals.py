@@ -56,6 +56,9 @@ MISTAKES = [
     Mistake("towonel-edge", "tcpPorts", [70_000], "tcpPorts/0"),
     Mistake("towonel-edge", "tcpPorts", "2222"),
     Mistake("towonel-edge", "udpPorts", [5353, 5353]),
+    Mistake("towonel-edge", "udpPorts", ["5353"], "udpPorts/0"),
+    Mistake("towonel-edge", "udpPorts", ["27030-27015"], "27030-27015 must be a range of at most"),
+    Mistake("towonel-edge", "tcpPorts", ["1024-1536"], "1024-1536 must be a range of at most 512"),
     Mistake("towonel-edge", "service.type", "ExternalName"),
     Mistake("towonel-edge", "service.externalTrafficPolicy", "local"),
     Mistake("towonel-edge", "proxyProtocol.trusted", "10.0.0.0/8"),
@@ -77,6 +80,12 @@ MISTAKES = [
         "tcpServices/0/listen_port",
     ),
     Mistake("towonel-agent", "udpServices", [{"name": "dns", "origin": "a:1"}], "listen_port"),
+    Mistake(
+        "towonel-agent",
+        "udpServices",
+        [{"name": "game", "origin": "a:1", "listen_port_range": "27015-27030"}],
+        "udpServices/0/origin",
+    ),
     Mistake(
         "towonel-agent",
         "udpServices",

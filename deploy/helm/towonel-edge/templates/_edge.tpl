@@ -33,14 +33,14 @@ containers:
         {{- if eq .Values.kind "DaemonSet" }}
         hostPort: {{ .Values.hostPort }}
         {{- end }}
-      {{- range .Values.tcpPorts }}
+      {{- range include "towonel.edge.everyPort" .Values.tcpPorts | fromJsonArray }}
       - name: tcp-{{ int . }}
         containerPort: {{ int . }}
         {{- if eq $.Values.kind "DaemonSet" }}
         hostPort: {{ int . }}
         {{- end }}
       {{- end }}
-      {{- range .Values.udpPorts }}
+      {{- range include "towonel.edge.everyPort" .Values.udpPorts | fromJsonArray }}
       - name: udp-{{ int . }}
         containerPort: {{ int . }}
         protocol: UDP
@@ -150,12 +150,29 @@ loadBalancerClass: {{ $service.loadBalancerClass }}
 {{- end -}}
 {{- end }}
 
+{{/* Ports of TCP or UDP services, each for itself: "27015-27030" is sixteen of them. */}}
+{{- define "towonel.edge.everyPort" -}}
+{{- $found := list -}}
+{{- range . -}}
+{{- $ends := splitList "-" (toString .) -}}
+{{- $first := int (first $ends) -}}
+{{- $last := int (last $ends) -}}
+{{- if or (gt $first $last) (ge (sub $last $first) 512) (gt $last 65535) (lt $first 1) -}}
+{{- fail (printf "tcpPorts, udpPorts: %s must be a range of at most 512 ports, as in 27015-27030" (toString .)) -}}
+{{- end -}}
+{{- range untilStep $first (int (add1 $last)) 1 -}}
+{{- $found = append $found . -}}
+{{- end -}}
+{{- end -}}
+{{- toJson (uniq $found) -}}
+{{- end }}
+
 {{/* Ports of TCP and UDP services, as a Service has them. */}}
 {{- define "towonel.edge.servicePorts" -}}
-{{- range .Values.tcpPorts }}
+{{- range include "towonel.edge.everyPort" .Values.tcpPorts | fromJsonArray }}
 - {name: tcp-{{ int . }}, port: {{ int . }}, targetPort: tcp-{{ int . }}, protocol: TCP}
 {{- end }}
-{{- range .Values.udpPorts }}
+{{- range include "towonel.edge.everyPort" .Values.udpPorts | fromJsonArray }}
 - {name: udp-{{ int . }}, port: {{ int . }}, targetPort: udp-{{ int . }}, protocol: UDP}
 {{- end }}
 {{- end }}

@@ -67,8 +67,14 @@ def test_a_health_check_asks_where_the_file_of_settings_says(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--tcp", "22"), "--tcp 22: must be [NAME=]PUBLIC_PORT:[HOST:]PORT, as in 2222:22"),
-        (("--udp", "53"), "--udp 53: must be [NAME=]PUBLIC_PORT:[HOST:]PORT, as in 5353:53"),
+        (
+            ("--tcp", "22"),
+            "--tcp 22: must be [NAME=]PUBLIC_PORT:[HOST:]PORT or [NAME=]FIRST-LAST[:HOST], as in 2222:22",
+        ),
+        (
+            ("--udp", "53"),
+            "--udp 53: must be [NAME=]PUBLIC_PORT:[HOST:]PORT or [NAME=]FIRST-LAST[:HOST], as in 5353:53",
+        ),
         (("--hostname", "a.eu"), "--hostname: each goes with a --to"),
         (("--proxy-protocol", "v1"), "invalid choice: 'v1'"),
     ],

@@ -41,6 +41,24 @@ def test_a_reason_names_service_port_edge_and_code() -> None:
     )
 
 
+def test_ports_of_a_range_are_named_and_again_when_others_fail() -> None:
+    some = ListenerFailure("tcp:10-19", EDGE, "port_in_use", "", "11, 13-14")
+    fewer = replace(some, ports="11")
+
+    assert compare_failures([some], [some], {"tcp:10-19"}) == ListenerChanges((), ())
+    assert compare_failures([some], [fewer], {"tcp:10-19"}) == ListenerChanges((fewer,), ())
+    assert compare_failures([fewer], [], {"tcp:10-19"}) == ListenerChanges((), (fewer,))
+    texts = [
+        explain_failures([each], {"tcp:10-19": "tcp:game"}) or ""
+        for each in (some, fewer, replace(some, ports=""))
+    ]
+    assert [text.partition(" on ")[2] for text in texts] == [
+        "ports 11, 13-14 of tcp:game: port_in_use",
+        "port 11 of tcp:game: port_in_use",
+        "ports 10-19 of tcp:game: port_in_use",
+    ]
+
+
 def test_of_many_the_first_are_named() -> None:
     mail = ListenerFailure("tcp:25", EDGE, "port_unavailable", "")
     lost = ListenerFailure("tcp:1", EDGE, "port_in_use", "")

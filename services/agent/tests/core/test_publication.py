@@ -1,5 +1,7 @@
 """When an agent publishes again, and when another one of its group has displaced it."""
 
+from copy import replace
+
 import pytest
 
 from towonel.agent.core.publication import (
@@ -69,9 +71,11 @@ def test_routes_have_the_ports_that_the_hub_has_settled() -> None:
         return Service(ServiceKey(ServiceKind.TCP, name), origin, port=port)
 
     web = Service(ServiceKey(ServiceKind.HTTPS, "a.eu"), origin)
-    services = (web, tcp("ssh", 2222), tcp("any", "auto"), tcp("new", "auto"), tcp("old", 25))
+    game = replace(tcp("game", 27_015), last_port=27_030)
+    services = (web, tcp("ssh", 2222), tcp("any", "auto"), tcp("new", "auto"), tcp("old", 25), game)
 
-    assert tabulate_routes(services, {"tcp:any": 30_000, "tcp:old": 2525}) == {
+    assert tabulate_routes(services, {"tcp:any": 30_000, "tcp:old": 2525, "tcp:game": 27_015}) == {
+        "tcp:27015-27030": "tcp:game",
         "https:a.eu": "https:a.eu",
         "tcp:2222": "tcp:ssh",
         "tcp:30000": "tcp:any",

@@ -33,6 +33,7 @@ def test_the_hub_is_to_know_of_names_and_ports_and_of_nothing_else() -> None:
             *(parse_tcp_services(json.dumps([each])) for each in (before, after))
         )
 
+    ranges = '[{{"name": "g", "origin": "a", "listen_port_range": [10, {}]}}]'
     assert changes(listen_port="auto").moved == changes(listen_port=2).moved == ("tcp:ssh",)
     assert changes(listen_port=2).are_public
     assert changes(name="x") == ServiceChanges(("tcp:x",), (), ("tcp:ssh",))
@@ -41,6 +42,7 @@ def test_the_hub_is_to_know_of_names_and_ports_and_of_nothing_else() -> None:
     assert not changes(origin="b:1").are_public
     assert not changes(proxy_protocol="v2", idle_timeout_secs=5).are_public
     assert changes(idle_timeout_secs=5).changed == ("tcp:ssh",)
+    assert compare_services(*map(parse_tcp_services, map(ranges.format, (12, 13)))).are_public
     assert changes(deny_cidrs=["192.0.2.1"]).are_public
     assert not changes(allow_cidrs=[]).are_public
 

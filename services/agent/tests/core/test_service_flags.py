@@ -64,14 +64,15 @@ def test_a_port_is_a_tcp_service(flag: str, name: str, port: object, origin: str
     [
         *("", "22", "2222:", "0:22", "65536:22", "any:22", "2222:forgejo", "2222:0", "2222:::1:22"),
         *("ssh=", "ssh=2222", "auto", "2222:a b:22", "2222:22:", "٢:22"),
+        *("10-12:game:10", "10-12:a b", "10-auto:game", "10-:game"),
     ],
 )
 def test_another_form_of_tcp_is_refused_with_the_right_one(flag: str) -> None:
     (found,) = mistakes_of_tcp(flag)
 
     assert found == (
-        f"--tcp {flag}: must be [NAME=]PUBLIC_PORT:[HOST:]PORT,"
-        " as in 2222:22, 2222:forgejo:22 or ssh=auto:22, with ports from 1 to 65535; the public one may be auto"
+        f"--tcp {flag}: must be [NAME=]PUBLIC_PORT:[HOST:]PORT or [NAME=]FIRST-LAST[:HOST],"
+        " as in 2222:22, 2222:forgejo:22, ssh=auto:22 or 27015-27030:game, with ports from 1 to 65535; the public one may be auto"
     )
 
 
@@ -84,11 +85,24 @@ def test_a_udp_service_has_the_form_of_a_tcp_service_and_its_own_names() -> None
     ]
     with pytest.raises(
         ValueError,
-        match=r"^--udp 53: must be \[NAME=\]PUBLIC_PORT:.* dns=auto:53, with ports from 1 to 65535; the public one may be auto$",
+        match=r"^--udp 53: must be \[NAME=\]PUBLIC_PORT:.* dns=auto:53 or 40000-40100:pbx, with ports from 1 to 65535; the public one may be auto$",
     ):
         write_udp(["53"])
     with pytest.raises(ValueError, match=r"^--udp: \[1\] \(b\)\.listen_port: is that of"):
         write_udp(["a=1:1", "b=1:2"])
+
+
+def test_a_range_goes_to_the_same_ports_of_a_host_or_of_this_machine() -> None:
+    flags = ["27015-27030:game", "pbx=40000-40100:[fd00::7]", "10-12"]
+
+    assert json.loads(write_udp(flags)) == [
+        {"name": "udp-27015-27030", "origin": "game", "listen_port_range": "27015-27030"},
+        {"name": "pbx", "origin": "[fd00::7]", "listen_port_range": "40000-40100"},
+        {"name": "udp-10-12", "origin": "127.0.0.1", "listen_port_range": "10-12"},
+    ]
+    assert mistakes_of_tcp("1-513:game") == [
+        "--tcp: [0] (tcp-1-513).listen_port_range: 1-513: has 513 ports, and a service may have 512"
+    ]
 
 
 def test_every_wrong_flag_is_reported_at_once() -> None:
@@ -129,7 +143,11 @@ def test_ports_that_the_hub_chooses_need_names_once_there_are_several() -> None:
     assert len(json.loads(write_tcp(["auto:22", "db=auto:1"]))) == 2
 
 
-@given(st.lists(st.from_regex(r"([a-z=]{0,3}=)?(auto|[0-9]{0,5})(:[a-z]{0,3})?:?[0-9]{0,5}")))
+@given(
+    st.lists(
+        st.from_regex(r"([a-z=]{0,3}=)?(auto|[0-9]{0,5}(-[0-9]{1,5})?)(:[a-z]{0,3})?:?[0-9]{0,5}")
+    )
+)
 def test_what_is_taken_can_be_read_as_the_variable(flags: list[str]) -> None:
     try:
         text = write_tcp(flags)

@@ -41,6 +41,7 @@ def udp(name: str, port: PublicPort = 5353) -> Service:
 def test_origins_are_shown_as_people_write_them() -> None:
     assert str(Origin("::1", 1, ProxyProtocol.NONE)) == "[::1]:1"
     assert str(Origin("web", 80, ProxyProtocol.NONE)) == "web:80"
+    assert str(Origin("fd00::7", 10, ProxyProtocol.NONE, last_port=12)) == "[fd00::7]:10-12"
 
 
 def test_the_table_of_services_has_the_origin_of_each() -> None:
@@ -104,6 +105,13 @@ def test_a_service_is_described_for_people() -> None:
     assert describe_service(tcp("ssh", "auto", idle)) == (
         "tcp:ssh, public port auto: origin forgejo:22, without PROXY header, idle for 300 s at most"
     )
+    game = Service(
+        ServiceKey(ServiceKind.UDP, "game"),
+        Origin("192.0.2.7", 10, ProxyProtocol.NONE, last_port=12),
+        port=10,
+        last_port=12,
+    )
+    assert describe_service(game) == "udp:game, public ports 10-12: origin 192.0.2.7:10-12"
     assert describe_service(udp("dns")) == (
         "udp:dns, public port 5353: origin 127.0.0.1:53, idle for 60 s at most,"
         " 4096 bytes without an answer at most"

@@ -118,12 +118,78 @@ def test_names_and_ports_occur_once_and_auto_as_often_as_is_wanted() -> None:
     assert len(parse_tcp_services(json.dumps([any_port, web | {"listen_port": "auto"}]))) == 2
 
 
+GAME = {"name": "game", "origin": "192.0.2.7", "listen_port_range": "27015-27030"}
+
+
+@pytest.mark.parametrize("written", ["27015-27030", [27015, 27030]])
+def test_a_range_has_the_same_ports_of_one_host(written: object) -> None:
+    (service,) = parse_tcp_services(json.dumps([GAME | {"listen_port_range": written}]))
+
+    assert service == Service(
+        ServiceKey(ServiceKind.TCP, "game"),
+        Origin("192.0.2.7", 27015, ProxyProtocol.NONE, last_port=27030),
+        port=27015,
+        last_port=27030,
+    )
+    (other,) = parse_tcp_services(json.dumps([GAME | {"origin": "[fd00::7]"}]))
+    assert other.origin.host == "fd00::7"
+
+
+NO_HOST = (
+    "[0] (game).origin: must be a host alone, as in 192.0.2.7 or game: clients get the ports that"
+)
+NO_RANGE = (
+    '(game).listen_port_range: must be a range of at most 512 ports, as in "27015-27030", not '
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"origin": "game:27015"}, NO_HOST),
+        ({"origin": "[game]"}, NO_HOST),
+        ({"origin": 7}, "they use there, not 7"),
+        ({"origin": None}, "[0] (game).origin: is missing; give a host"),
+        ({"listen_port": 1}, "(game).listen_port_range: and listen_port are both there; leave one"),
+        ({"listen_port_range": None}, f"{NO_RANGE}None"),
+        ({"listen_port_range": "auto"}, f"{NO_RANGE}'auto'"),
+        ({"listen_port_range": [1]}, f"{NO_RANGE}[1]"),
+        ({"listen_port_range": [1, True]}, f"{NO_RANGE}[1, True]"),
+        ({"listen_port_range": "1-513"}, "1-513: has 513 ports, and a service may have 512"),
+        ({"listen_port_range": [9, 8]}, "9-8: the first port must be below the last"),
+        ({"name": ""}, "[0] ().name: service name '' must not be empty"),
+    ],
+)
+def test_a_mistake_of_a_range_is_reported_with_its_rule(
+    fields: dict[str, object], line: str
+) -> None:
+    (found,) = problems(GAME | fields)
+
+    assert line in found
+
+
+def test_a_port_of_a_range_is_no_other_services() -> None:
+    inside = SSH | {"listen_port": 27030}
+    across = GAME | {"name": "more", "listen_port_range": "27029-27040"}
+
+    assert problems(GAME, inside) == [
+        "[1] (ssh).listen_port: is that of [0] (game), too; each service needs one of its own"
+    ]
+    assert problems(GAME, across) == [
+        (
+            "[1] (more).listen_port_range: has port 27029, which is that of [0] (game), too;"
+            " each service needs one of its own"
+        )
+    ]
+    assert len(parse_tcp_services(json.dumps([GAME, SSH | {"listen_port": 27031}]))) == 2
+
+
 def test_every_mistake_is_reported_at_once() -> None:
     found = problems({"prot": 1, "idle_timeout_secs": "x", "proxy_protocol": 2}, 5)
 
     fields = [line.partition("].")[2].partition(":")[0] for line in found]
     assert fields == [
-        *("prot", "name", "origin", "proxy_protocol", "listen_port", "idle_timeout_secs"),
+        *("prot", "name", "origin", "listen_port", "proxy_protocol", "idle_timeout_secs"),
         "",
     ]
 
@@ -136,6 +202,7 @@ ITEMS = st.lists(
             "name": st.sampled_from(["a", "b", "", "a\nb"]) | VALUES,
             "origin": st.sampled_from(["a:1", "::1:1", "a"]) | VALUES,
             "listen_port": st.sampled_from([1, 2, "auto", 0]) | VALUES,
+            "listen_port_range": st.sampled_from(["1-3", [2, 3], "9-1"]) | VALUES,
             "proxy_protocol": st.sampled_from(["v2", "none"]) | VALUES,
             "idle_timeout_secs": VALUES,
             "port": VALUES,
@@ -155,6 +222,11 @@ def test_any_text_is_services_or_mistakes_with_their_places(text: str) -> None:
             assert line.isprintable()
             assert line.startswith(("[", "is not JSON", "must be a JSON array"))
     else:
-        ports = [each.port for each in found if each.port != "auto"]
+        ports = [
+            port
+            for each in found
+            if isinstance(each.port, int)
+            for port in range(each.port, (each.last_port or each.port) + 1)
+        ]
         assert len({each.key for each in found}) == len(found)
         assert len(set(ports)) == len(ports)

@@ -33,6 +33,14 @@ def test_a_service_has_the_originals_fields_and_bounds_of_its_flows() -> None:
     )
 
 
+def test_a_range_has_the_same_ports_of_one_host() -> None:
+    pbx = {"name": "pbx", "origin": "pbx", "listen_port_range": "40000-40100"}
+    (service,) = parse_udp_services(json.dumps([pbx]))
+
+    assert (service.port, service.last_port) == (40_000, 40_100)
+    assert service.origin == Origin("pbx", 40_000, ProxyProtocol.NONE, 60, 64 * 2**20, 40_100)
+
+
 def test_clients_of_some_networks_only_are_served_where_that_is_said() -> None:
     service = parse_one(allow_cidrs=["192.0.2.0/24"], deny_cidrs=["192.0.2.13"])
 

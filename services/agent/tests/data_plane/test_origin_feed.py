@@ -83,9 +83,9 @@ def test_workers_are_told_of_origins_that_change_and_of_no_others() -> None:
 
     ones, moved_to = ((("127.0.0.1", port),) for port in (1, 2))
     assert told == [
-        Origins(((name_service(other), False, ones, 300, 0),)),
+        Origins(((name_service(other), False, ones, 300, 0, None),)),
         Origins(ended=(NAME,)),
-        Origins(((name_service(other), False, moved_to, 600, 0),)),
+        Origins(((name_service(other), False, moved_to, 600, 0, None),)),
     ]
 
 

@@ -55,6 +55,18 @@ def test_an_opening_that_comes_again_opens_no_second_flow(agent: AgentFlows) -> 
     assert agent.flows.describe_paths()[0] == 1
 
 
+def test_a_client_of_a_range_gets_the_port_that_it_used_and_no_other(agent: AgentFlows) -> None:
+    origin, edge = agent.add_origin(), agent.add_edge()
+    host, port = origin.getsockname()
+    agent.set_origin(((host, 9),), ports=(port - 1, port))
+    edge.send(1, OPENING, opening(b"in", port=port))
+    edge.send(2, OPENING, opening(b"beyond", port=port + 1))
+    edge.send(3, OPENING, opening(b"from an older edge"))
+
+    assert [data for data, _ in receive_all(origin)] == [b"in"]
+    assert edge.take() == [opened(1), ended(2, Code.NO_SERVICE), ended(3, Code.NO_SERVICE)]
+
+
 def test_an_opening_for_another_service_takes_the_place_of_a_flow(agent: AgentFlows) -> None:
     _, edge = agent.add_origin(), agent.add_edge()
     other = loopback()

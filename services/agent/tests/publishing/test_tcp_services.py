@@ -83,6 +83,27 @@ async def test_services_are_published_with_their_ports_and_one_that_asks_for_any
     assert [line["changed"] for line in lines if line["event"] == "services.changed"] == ["tcp:ssh"]
 
 
+async def test_a_range_is_published_with_both_ends_and_as_it_changes(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+
+    def game(last: int) -> tuple[Service, ...]:
+        fields = f'"name": "game", "origin": "a", "listen_port_range": [3000, {last}]'
+        return parse_tcp_services(f"[{{{fields}}}]")
+
+    with capture_logs() as lines:
+        async with agent(hub, token, services=game(3004)) as started:
+            await until(lambda: started.publisher.has_published)
+            assert await published_keys(hub) == [f"tcp:{port}" for port in range(3000, 3005)]
+            await change(started, game(3009))
+            assert await published_keys(hub) == [f"tcp:{port}" for port in range(3000, 3010)]
+            assert started.publisher.routes == {"tcp:3000-3009": "tcp:game"}
+            await asyncio.sleep(0.05)  # some refreshes: what is published stands
+            assert "services" not in started.health.reasons
+    published = [line["ports"] for line in lines if line["event"] == "services.published"]
+    assert published == ["tcp:game 3000-3004", "tcp:game 3000-3009"]
+    assert assigned(lines) == []
+
+
 async def test_a_tcp_and_a_udp_service_may_share_name_and_port(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
     await reserve(hub, token, 3000, "udp")

@@ -28,7 +28,12 @@ def travel(message: Message, **more: object) -> Message:
             wanted=2,
         ),
         SessionEnded(b"s" * 16, None),
-        Origins(((("https", "a.eu"), True, None, 0, 0), (("tcp", "b"), False, (ADDRESS,), 300, 0))),
+        Origins(
+            (
+                (("https", "a.eu"), True, None, 0, 0, None),
+                (("tcp", "b"), False, (ADDRESS,), 300, 0, (1, 3)),
+            )
+        ),
         Counters(errors=((0x63, 2), (0x64, 1))),
     ],
 )
@@ -45,6 +50,7 @@ def test_unknown_messages_and_missing_fields_are_refused() -> None:
 
 
 def test_as_many_origins_as_go_into_a_message_fit() -> None:
-    origins = Origins(((LONG, True, (ADDRESS,), 86_400, 2**40),) * messages.ORIGINS_PER_MESSAGE)
+    facts = (LONG, True, (ADDRESS,), 86_400, 2**40, (65_000, 65_535))
+    origins = Origins((facts,) * messages.ORIGINS_PER_MESSAGE)
 
     assert len(cbor.encode([origins.kind, messages.encode(origins)])) < MAX_MESSAGE_BYTES

@@ -57,6 +57,19 @@ def test_an_origin_that_wants_it_gets_the_clients_address_before_the_client_spea
     assert found[1] == len(data)
 
 
+def test_a_client_of_a_range_gets_the_port_that_it_used_and_no_other(
+    origin: socket.socket,
+) -> None:
+    port = int(origin.getsockname()[1])
+    told = facts("game", ("127.0.0.1", 9), kind=TCP, ports=(port - 1, port))
+    with contextlib.closing(AgentWorker(told)) as agent:
+        assert agent.open_tcp("game", lane=1, port=port + 1).refusal() is Code.NO_SERVICE
+        client = agent.open_tcp("game", port=port)
+        with origin.accept()[0] as taken:
+            taken.sendall(b"hello")
+            assert client.answer() == (FrameType.ACCEPT, b"hello")
+
+
 def test_a_client_that_sends_and_gets_nothing_for_too_long_is_ended_on_both_sides(
     origin: socket.socket,
 ) -> None:

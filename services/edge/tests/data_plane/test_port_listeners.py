@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support.ports import free_port
+from support.ports import free_port, free_ports
 from support.tunnel import until
 
 from towonel.edge.app import Edge
@@ -51,8 +51,8 @@ class Listening:
             metrics,
         )
 
-    def publish(self, *ports: int) -> None:
-        routes = tuple(Route(self._kind, f"s{port}", TENANT, port) for port in ports)
+    def publish(self, *ports: int, name: str | None = None) -> None:
+        routes = tuple(Route(self._kind, name or f"s{port}", TENANT, port) for port in ports)
         self._apply(RouteDelta(1, snapshot=False, routes=routes))
 
     def withdraw(self, *ports: int) -> None:
@@ -115,6 +115,23 @@ async def test_ports_of_udp_services_are_had_and_left_like_those_of_tcp(
     assert counted("listeners", protocol="udp", state="failed") == 1
     listening.withdraw(port)
     assert listening.closed == [port]
+
+
+async def test_ports_of_one_range_that_are_alike_are_described_together(
+    listening: Listening,
+) -> None:
+    first = free_ports(6)
+    with socket.create_server(("127.0.0.1", first + 2)):
+        listening.ports.listen()
+        listening.publish(*range(first, first + 5), name="game")
+        listening.publish(first + 5)
+
+        assert list(listening.ports.describe()) == [
+            (f"tcp:{first}-{first + 1}", None),
+            (f"tcp:{first + 2}", ListenerFailure(Code.PORT_IN_USE, "Address already in use")),
+            (f"tcp:{first + 3}-{first + 4}", None),
+            (f"tcp:{first + 5}", None),
+        ]
 
 
 async def test_a_busy_port_is_a_state_said_once_and_tried_again(

@@ -44,7 +44,7 @@ def test_a_flow_is_opened_with_its_preamble_until_the_agent_says_that_it_is_open
 
     loopback = ip_address(LOOPBACK)
     source = Address(loopback, client.getsockname()[1])
-    expected = Preamble(source, Address(loopback, PORT), SERVICE)
+    expected = Preamble(source, Address(loopback, PORT), SERVICE, port=PORT)
     assert read_opening(first) == (expected, b"one")
     assert read_opening(second) == (expected, b"two")
     assert first.flow == second.flow

@@ -7,8 +7,9 @@ from typing import Literal
 import pytest
 
 from towonel.api.services import ServiceIn
-from towonel.hub.core.desired_state import CurrentState, Plan, hash_routes, parse, plan
-from towonel.hub.core.ports import PortRules
+from towonel.hub.core.current_state import CurrentState
+from towonel.hub.core.desired_state import Plan, hash_routes, parse, plan
+from towonel.hub.core.ports import PortRules, Range
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
@@ -28,6 +29,10 @@ def tcp(name: str, port: int) -> Route:
     return Route(ServiceKind.TCP, name, A, port)
 
 
+def reserve(tenant_id: TenantId, first: int, last: int | None = None) -> list[Range]:
+    return [Range("tcp", first, last or first, tenant_id)]
+
+
 def current(*own: Route, **changes: object) -> CurrentState:
     values = {"siblings": set(), "tenants": {}, "owners": OWNERS, **changes}
     return CurrentState(own={route.key: route for route in own}, **values)  # type: ignore[arg-type]
@@ -39,9 +44,11 @@ def wanted(
     port: int | Literal["auto"] | None = None,
     allow: Sequence[str] = (),
     deny: Sequence[str] = (),
+    last_port: int | None = None,
 ) -> ServiceIn:
     cidrs = {"allow_cidrs": [*allow], "deny_cidrs": [*deny]}
-    return ServiceIn.model_validate({"kind": kind.value, "name": name, "port": port, **cidrs})
+    ports = {"port": port, "last_port": last_port}
+    return ServiceIn.model_validate({"kind": kind.value, "name": name, **ports, **cidrs})
 
 
 def refusal(*routes: Route, **changes: object) -> Denied:
@@ -107,14 +114,16 @@ def test_a_hostname_goes_to_its_owner_whoever_publishes_it_now() -> None:
 
 def test_a_port_stays_with_the_tenant_that_has_it() -> None:
     tenants = {"tcp:2222": B, "tcp:1": A}
-    error = refusal(tcp("ssh", 2222), tcp("x", 1), tenants=tenants, reserved={"tcp:2222": B})
+    error = refusal(tcp("ssh", 2222), tcp("x", 1), tenants=tenants, reserved=reserve(B, 2222))
 
     assert error.code is Code.PORT_CONFLICT
     assert error.detail == "taken by another tenant: tcp:2222"
 
 
 def test_a_port_reserved_for_another_is_refused_and_ones_own_is_not() -> None:
-    error = refusal(tcp("ssh", 2222), tcp("x", 2223), reserved={"tcp:2222": B, "tcp:2223": A})
+    error = refusal(
+        tcp("ssh", 2222), tcp("x", 2223), reserved=[*reserve(B, 2222), *reserve(A, 2223)]
+    )
 
     assert error.code is Code.PORT_CONFLICT
     assert error.detail == "reserved for another tenant: tcp:2222"
@@ -122,7 +131,7 @@ def test_a_port_reserved_for_another_is_refused_and_ones_own_is_not() -> None:
 
 def test_where_ports_must_be_reserved_only_those_reserved_for_the_tenant_can_be_had() -> None:
     requested = [tcp("a", 2221), tcp("b", 2222), tcp("c", 2223), tcp("d", 2224)]
-    there = current(reserved={"tcp:2221": A, "tcp:2222": B}, tenants={"tcp:2224": B})
+    there = current(reserved=[*reserve(A, 2221), *reserve(B, 2222)], tenants={"tcp:2224": B})
     with pytest.raises(Denied) as caught:
         plan(A, requested, there, reserved_only=True)
 
@@ -213,6 +222,53 @@ def test_low_ports_need_the_operators_word() -> None:
     assert parse(low, A, PortRules(privileged=True))[0].port == 25
     with pytest.raises(Denied, match="TOWONEL_HUB_ALLOW_PRIVILEGED_PORTS"):
         parse(low, A, PortRules())
+
+
+def test_a_range_is_one_route() -> None:
+    (route,) = parse([wanted(ServiceKind.UDP, "game", 2000, last_port=2511)], A, PortRules())
+
+    assert (route.key, len(route.ports)) == ("udp:2000-2511", 512)
+
+
+@pytest.mark.parametrize(
+    ("port", "last_port", "problem"),
+    [
+        (2000, 2512, "udp:x: 2000-2512: has 513 ports, and a service may have 512"),
+        (2000, 2000, "udp:x: 2000-2000: the first port must be below the last"),
+        ("auto", 2000, "udp:x: last_port needs the first port of its range"),
+        (None, 2000, "udp:x: a udp service needs a port"),
+        (1000, 1100, "udp:x: port 1000 is below 1024"),
+        (4999, 5003, "udp:x: port 5001 is the hub's or an edge's own"),
+    ],
+)
+def test_a_range_that_cannot_be_had_is_refused_with_its_rule(
+    port: int | Literal["auto"] | None, last_port: int, problem: str
+) -> None:
+    with pytest.raises(Denied) as caught:
+        parse(
+            [wanted(ServiceKind.UDP, "x", port, last_port=last_port)],
+            A,
+            PortRules(own=[5002, 5001]),
+        )
+
+    assert caught.value.code is Code.INVALID_REQUEST
+    assert caught.value.detail.startswith(problem)
+
+
+def test_a_port_of_a_range_belongs_to_no_other_service_of_the_document() -> None:
+    game = wanted(ServiceKind.TCP, "game", 2000, last_port=2010)
+
+    with pytest.raises(Denied, match=r": tcp:2005: has port 2005 of tcp:2000-2010, too$"):
+        parse([game, wanted(ServiceKind.TCP, "ssh", 2005)], A, PortRules())
+    with pytest.raises(Denied, match="an https service has no port"):
+        parse([wanted(ServiceKind.HTTPS, "a.eu", last_port=5)], A, PortRules())
+
+
+def test_a_range_that_grows_is_another_route_in_place_of_the_one_before() -> None:
+    before, after = (replace(tcp("game", 2000), last_port=last) for last in (2010, 2020))
+    found = plan(A, [after], current(before, overlapping=[before]))
+
+    assert (found.created, found.deleted) == ((after,), (before,))
 
 
 def test_every_broken_service_is_told_at_once() -> None:

@@ -225,6 +225,21 @@ def test_an_edge_that_names_a_port_twice_is_one_edge() -> None:
     assert live.listeners("tcp:2222") == (LiveListener(PARIS, failing),)
 
 
+def test_an_edge_says_several_things_of_a_range() -> None:
+    key = "tcp:10-19"
+    parts = [
+        ListenerReport(key=key, ports="10, 12-19"),
+        ListenerReport(key=key, code="port_in_use", ports="11"),
+    ]
+    live = view(paris=listening(*parts), berlin=listening(ListenerReport(key=key)))
+
+    assert [(it.edge_id, it.report.ports) for it in live.listeners(key)] == [
+        *((PARIS, "10, 12-19"), (PARIS, "11")),
+        (BERLIN, ""),
+    ]
+    assert live.failing_ports == {key}
+
+
 def test_the_ports_of_an_edge_that_is_not_live_are_not_there() -> None:
     failing = listening(ListenerReport(key="tcp:2222", code="port_in_use"))
     ended = view(paris=failing.model_copy(update={"is_final": True}))

@@ -176,3 +176,15 @@ def test_no_port_is_given_twice_nor_taken_from_anybody(
     assert not foreign & set(given_ports)
     assert not {f"tcp:{port}" for port in named.values()} & set(given_ports)
     assert len(set(given_ports)) == len(given_ports)
+
+
+def test_ports_of_ranges_are_not_chosen() -> None:
+    game = Route(ServiceKind.TCP, "game", A, 2000, last_port=2002)
+    ranges = [reserved(2000, 2010)]
+
+    assert choose(game, tcp("any"), ranges=ranges) == ["tcp:2000-2002", "tcp:2003"]
+    assert choose(game, tcp("any"), ranges=ranges, own=[tcp("any", 2001)]) == [
+        "tcp:2000-2002",
+        "tcp:2003",
+    ]
+    assert choose(tcp("game"), ranges=ranges, own=[game]) == ["tcp:2000"]

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from towonel.hub.core.desired_state import CurrentState, check_quotas
+from towonel.hub.core.current_state import CurrentState
+from towonel.hub.core.desired_state import check_quotas
 from towonel.hub.core.quotas import (
     GRANTS_PER_AGENT,
     Quotas,
@@ -111,6 +112,13 @@ def test_only_services_with_a_port_count_as_ports_each_protocol_for_itself() -> 
 
     assert "ports: 2" in refusal([WEB, SSH, DNS], set(), Quotas(ports=1)).detail
     assert "ports: 3" in refusal([SSH, DNS], {"tcp:2223"}, Quotas(ports=2)).detail
+
+
+def test_each_port_of_a_range_counts() -> None:
+    game = replace(SSH, name="game", port=10, last_port=19)
+
+    check_quotas([game, DNS], current({"udp:20-22"}), Quotas(ports=14, services=3))
+    assert "ports: 14" in refusal([game, DNS], {"udp:20-22"}, Quotas(ports=13)).detail
 
 
 def test_who_is_above_a_lowered_limit_keeps_what_it_has_or_gives_some_up() -> None:

@@ -1,9 +1,10 @@
 """Reports of edges: what has no route is not kept, whatever an edge names."""
 
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
-from towonel.api.reports import EdgeReport
+from towonel.api.reports import MAX_PORTS_CHARS, EdgeReport
 from towonel.hub.core.report_filter import filter_report
 from towonel.hub.core.route_history import RouteHistory
 from towonel.wire.ids import TenantId
@@ -82,6 +83,52 @@ def test_tenants_with_neither_route_nor_session_are_left_out() -> None:
 
 def test_ports_without_a_route_are_left_out() -> None:
     assert of_ports("tcp:2223", "https:a.eu", "tcp:ssh", "nonsense", "tcp:2222") == ["tcp:2222"]
+
+
+GAME = Route(ServiceKind.TCP, "game", MINE, 2998, last_port=3003)
+
+
+def of_game(
+    *listeners: tuple[str, str | None], game: Route = GAME
+) -> list[tuple[str, str | None, str]]:
+    """What is kept of a report about some ports, each with a code, where the game's are published."""
+    known = published()
+    known.apply([(game.key, game, 2)])
+    counts = {"version": "1", "started_at_ms": 1, "sessions_active": 0, **COUNTS}
+    items = [{"key": key, "code": code} for key, code in listeners]
+    report = {**counts, "sessions": [], "tenants": [], "listeners": items}
+    found = filter_report(EdgeReport.model_validate(report), known).listeners
+    return [(one.key, one.code, one.ports) for one in found]
+
+
+def test_what_is_said_alike_of_ports_of_a_range_is_kept_together() -> None:
+    assert of_game((GAME.key, None)) == [("tcp:2998-3003", None, "")]
+    assert of_game(
+        *(("tcp:2998", None), ("tcp:2999", "port_in_use"), ("tcp:3000", None)),
+        *(("tcp:3001-3002", "port_in_use"), ("tcp:3001-3002", "port_in_use")),
+    ) == [
+        ("tcp:2998-3003", None, "2998, 3000"),
+        ("tcp:2998-3003", "port_in_use", "2999, 3001-3002"),
+    ]
+
+
+def test_ports_beside_a_range_or_across_its_ends_are_left_out() -> None:
+    keys = ("tcp:3004", "tcp:3002-3005", "udp:2999", "tcp:2997-2999", "tcp:3001-3000", "tcp:")
+
+    assert of_game(*((key, None) for key in keys)) == []
+
+
+def test_more_than_an_edge_can_say_of_a_range_is_cut_off() -> None:
+    game = replace(GAME, last_port=3060)
+    spans = [
+        (f"tcp:{first}-{last}", None)
+        for first in range(2998, 3060)
+        for last in range(first + 1, 3060)
+    ]
+    ((_, _, ports),) = of_game(*(it for it in spans if it[0] != game.key), game=game)
+
+    assert ports.startswith("2998-2999, 2998-3000, ")
+    assert len(ports) == MAX_PORTS_CHARS
 
 
 def test_what_was_withdrawn_or_moved_is_left_out() -> None:

@@ -143,3 +143,18 @@ def test_a_revision_whose_tag_is_no_longer_known_is_not_covered() -> None:
 
     assert [newest.covers(since, b"%d" % since) for since in (0, 1, 2)] == [False, False, True]
     assert newest.covers(1)
+
+
+def test_the_range_of_a_port_is_known_as_long_as_it_is_published() -> None:
+    known = RouteHistory()
+    wide, narrow = (
+        Route(ServiceKind.TCP, "game", TENANTS[0], 10, last_port=last) for last in (12, 11)
+    )
+    known.apply([(wide.key, wide, 1), ("tcp:1", Route(ServiceKind.TCP, "x", TENANTS[0], 1), 2)])
+    before = known.copy()
+    known.apply([(narrow.key, narrow, 3), (wide.key, None, 4)])  # as one write puts and removes
+
+    assert known.ranges == {"tcp:10": "tcp:10-11", "tcp:11": "tcp:10-11"}
+    known.apply([(narrow.key, narrow, 5), (narrow.key, None, 6), ("tcp:1", None, 7)])
+    assert known.ranges == {}
+    assert before.ranges == {f"tcp:{port}": "tcp:10-12" for port in (10, 11, 12)}

@@ -11,6 +11,7 @@ from support import vectors
 from support.hub import TestHub, new_key
 from support.legacy_client import LegacyClient, authorization, body_of, known_tenant, legacy_client
 
+from towonel.api.services import DesiredState, ServiceIn
 from towonel.hub.store.legacy import heartbeats
 from towonel.hub.timing import Timing
 from towonel.identity.keys import NodeKey, TenantKey
@@ -129,6 +130,16 @@ async def test_a_table_has_every_part_and_leaves_out_what_is_empty(node: LegacyC
         (ssh, [agent.public])
     ]
     assert table["tcp_listeners"] == {2222: ssh}
+
+
+async def test_a_range_of_ports_is_not_in_a_table_that_knows_none(node: LegacyClient) -> None:
+    edge = await node.edge()
+    key, _ = await published(node, "a.eu")
+    game = ServiceIn(kind="tcp", name="game", port=3000, last_port=3009)
+    wanted = DesiredState(group="g", services=[game])
+    await node.hub.client().apply_desired_state(key, wanted)
+    async with node.subscribed(edge) as stream:
+        assert list(await stream.table()) == ["routes"]
 
 
 async def test_every_agent_of_a_tenant_serves_all_that_it_publishes(node: LegacyClient) -> None:

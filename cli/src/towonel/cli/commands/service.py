@@ -12,6 +12,7 @@ from towonel.cli.output import Fields, Output, Rows
 from towonel.cli.tables import SHORT, Group, Limit, TenantId, agent_rows, fetch_all, list_output
 from towonel.client.operator import OperatorClient
 from towonel.wire.addresses import is_port
+from towonel.wire.policy.port_ranges import parse_range
 
 app = typer.Typer()
 
@@ -54,7 +55,7 @@ async def show(hub: OperatorClient, key: RouteKey) -> Output:
 async def _find_key(hub: OperatorClient, key: str) -> str:
     """Return the key of a service; one on a port may be named as agents name it, too: `tcp:ssh`."""
     kind, _, name = key.partition(":")
-    if kind not in {"tcp", "udp"} or is_port(name):
+    if kind not in {"tcp", "udp"} or is_port(name) or parse_range(name) is not None:
         return key
     fetch = partial(hub.services.list, kind=kind)
     listed = await fetch_all(fetch, lambda page: page.services)
@@ -65,24 +66,34 @@ async def _find_key(hub: OperatorClient, key: str) -> str:
 
 
 def format_listeners(item: ServiceItem | ServiceDetail) -> str:
-    """Format how many edges listen on the port of a service, or how many of them do not, and why."""
+    """Format how many edges listen on the port or the ports of a service, or how many of them do not, and why."""
     if not item.is_served:
         return "not served"
     if item.kind == "https":
         return ""
-    count = len(item.listeners)
+    count = len({it.edge_id for it in item.listeners})
     edges = "1 edge" if count == 1 else f"{count or 'no'} edges"
-    failing = [it.code for it in item.listeners if it.code]
+    failing = [it for it in item.listeners if it.code]
     if not failing:
         return edges
-    codes, which = ", ".join(sorted(set(failing))), f"{len(failing)} of {edges}"
-    verb = "fails" if len(failing) == 1 else "fail"
+    at = len({it.edge_id for it in failing})
+    codes, which = ", ".join(sorted({_describe_failure(it) for it in failing})), f"{at} of {edges}"
+    verb = "fails" if at == 1 else "fail"
     return f"{edges if count == 1 else which} {verb}: {codes}"
 
 
+def _describe_failure(listener: Listener) -> str:
+    return f"{listener.code} ({listener.ports})" if listener.ports else str(listener.code)
+
+
 def _listener_rows(listeners: list[Listener]) -> Rows:
+    empty = "No edge has reported this port yet."
     rows = [(it.edge_id.hex(), it.code or "listening", it.detail) for it in listeners]
-    return Rows(("EDGE", "STATE", "DETAIL"), rows, "No edge has reported this port yet.")
+    if not any(it.ports for it in listeners):
+        return Rows(("EDGE", "STATE", "DETAIL"), rows, empty)
+    ports = [it.ports or "all" for it in listeners]
+    by_ports = [(*row, text) for row, text in zip(rows, ports, strict=True)]
+    return Rows(("EDGE", "STATE", "DETAIL", "PORTS"), by_ports, empty)
 
 
 def _to_row(item: ServiceItem) -> tuple[str, ...]:

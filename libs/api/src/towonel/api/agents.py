@@ -60,12 +60,16 @@ class RefreshIn(Request):
 
 
 class ServiceListener(Answer):
-    """A port that an edge does not listen on, by its route: `tcp:2222`; `code` is a word that says why."""
+    """A port that an edge does not listen on, by its route: `tcp:2222`; `code` is a word that says why.
+
+    Of a range, `ports` are those that it is about, where it is not about all of them.
+    """
 
     key: str
     edge_id: Hex32
     code: str
     detail: str
+    ports: str = ""
 
 
 class RefreshOut(Answer):

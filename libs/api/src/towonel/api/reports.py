@@ -17,6 +17,7 @@ MAX_SESSIONS = 10_000  # in one report
 MAX_TENANTS = 10_000  # in one report
 MAX_LISTENERS = 10_000  # in one report
 MAX_DETAIL_CHARS = 200
+MAX_PORTS_CHARS = 4096  # every second port of the longest range
 MAX_TEXTS = 500_000  # in one report: each takes more memory than bytes of the body
 MAX_INTERVAL_S = 300
 _MAX_COUNT = (1 << 63) - 1  # the largest integer of a database
@@ -53,11 +54,16 @@ class SessionReport(Request):
 
 
 class ListenerReport(Request):
-    """A port of a service on one edge, by its route: `tcp:2222`; without a code it is listened on."""
+    """A port of a service on one edge, `tcp:2222`, or some of a range, `udp:27016-27018`.
+
+    Without a code it is listened on. `ports` are of a range whose key is that of its route, as the hub keeps it, where
+    it is not about all of them.
+    """
 
     key: Key
     code: str | None = Field(default=None, max_length=32)
     detail: str = Field(default="", max_length=MAX_DETAIL_CHARS)
+    ports: str = Field(default="", max_length=MAX_PORTS_CHARS, pattern="^[0-9, -]*$")
 
 
 class TenantTraffic(Request):

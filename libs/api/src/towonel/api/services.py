@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from towonel.api.agents import AgentItem, Publication
 from towonel.api.bodies import Answer, Page, Request
 from towonel.api.fields import Group, Hex32
-from towonel.api.ports import LAST_PORT
+from towonel.api.ports import LAST_PORT, Port
 
 MAX_SERVICES = 1_000
 
@@ -49,6 +49,9 @@ class _PortOrAuto:
 class ServiceIn(Request):
     """One service: `name` is a hostname for https, a service name for tcp and udp.
 
+    With `last_port` a service of tcp or udp has all ports from `port` to that one, at most 512: clients of a port get the
+    same port of the origin's host.
+
     With the port `auto` the hub takes one that is reserved for the tenant: that of the group's service of this name, else
     the lowest that nobody publishes.
 
@@ -59,6 +62,7 @@ class ServiceIn(Request):
     kind: Kind
     name: str = Field(min_length=1, max_length=253)
     port: Annotated[int | Literal["auto"] | None, _PortOrAuto()] = None
+    last_port: Port | None = None
     tls_mode: Literal["passthrough", "terminate", "agent"] = "passthrough"
     allow_cidrs: Cidrs = Field(default_factory=list[str])
     deny_cidrs: Cidrs = Field(default_factory=list[str])
@@ -80,11 +84,11 @@ type IsServed = Annotated[
 
 
 class AppliedState(Answer):
-    """Changes made by a desired state, by route key: `https:app.example.eu`, `tcp:2222`.
+    """Changes made by a desired state, by route key: `https:app.example.eu`, `tcp:2222`, `udp:27015-27030`.
 
     `not_served` are those of kinds that no edge listens for: of udp, by a hub of an older version. `publication` has
     the digest by which the agent asks whether all of it stands. `ports` are those of all its services of the kinds tcp
-    and udp, by the service: `tcp:ssh`.
+    and udp, by the service: `tcp:ssh`; of a range it is the first.
     """
 
     revision: int
@@ -100,21 +104,27 @@ class AppliedState(Answer):
 class Listener(Answer):
     """A port of a service on one edge that is live; without a code it is listened on.
 
-    `code` is a word, such as `port_in_use`, and `detail` the edge's system's.
+    `code` is a word, such as `port_in_use`, and `detail` the edge's system's. Of a range, `ports` are those that it is
+    about, as in `27016, 27018-27020`, where it is not about all of them.
     """
 
     edge_id: Hex32
     code: str | None
     detail: str
+    ports: str = ""
 
 
 class ServiceItem(Answer):
-    """A service that a group publishes; `key` is its route: `https:app.example.eu`, `tcp:2222`."""
+    """A service that a group publishes; `key` is its route: `https:app.example.eu`, `tcp:2222`, `udp:27015-27030`.
+
+    A range of ports is from `port` to `last_port`.
+    """
 
     key: str
     kind: Kind
     name: str
     port: int | None
+    last_port: int | None = None
     tls_mode: str
     tenant_id: Hex32
     group: str
@@ -139,6 +149,7 @@ class ServiceDetail(Answer):
     kind: Kind
     name: str
     port: int | None
+    last_port: int | None = None
     tls_mode: str
     tenant_id: Hex32
     groups: list[str]
@@ -156,6 +167,7 @@ class RouteItem(Answer):
     kind: Kind
     name: str
     port: int | None
+    last_port: int | None = None
     tls_mode: str
     tenant_id: Hex32
     revision: int

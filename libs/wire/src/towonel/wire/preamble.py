@@ -5,6 +5,7 @@ It is a PROXY v2 header (`proxy.py`) with these TLVs:
     0x02  AUTHORITY    the hostname the client asked for
     0xE0  service      one byte kind (1 https, 2 tcp, 3 udp), then the name in UTF-8
     0xE1  traceparent  W3C trace context, ASCII
+    0xE2  port         the public one that a client of tcp or udp used (2 bytes): the destination's may be a proxy's
 """
 
 import re
@@ -25,26 +26,29 @@ from towonel.wire.proxy import Address, ProxyHeader
 MAX_PREAMBLE_BYTES = 1024  # two names of 253, and room for TLVs yet unknown
 TLV_SERVICE = 0xE0
 TLV_TRACEPARENT = 0xE1
-_OURS = frozenset({proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT})
+TLV_PORT = 0xE2
+_PORT_BYTES = 2
+_OURS = frozenset({proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT, TLV_PORT})
 _KINDS = {1: ServiceKind.HTTPS, 2: ServiceKind.TCP, 3: ServiceKind.UDP}
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 class Preamble(NamedTuple):
-    """Preamble of one client connection."""
+    """Preamble of one client connection; `port` is None from an edge of an older version, and of https."""
 
     source: Address
     destination: Address
     service: ServiceKey
     authority: Hostname | None = None
     traceparent: str | None = None
+    port: int | None = None
 
 
 def encode(preamble: Preamble) -> bytes:
     """Return the preamble's bytes."""
-    source, destination, service, authority, traceparent = preamble
-    tlvs = _encode_names(service, authority)
+    source, destination, service, authority, traceparent, port = preamble
+    tlvs = _encode_names(service, authority, port)
     if traceparent is not None:
         tlvs += proxy.encode_tlvs(((TLV_TRACEPARENT, traceparent.encode()),))
     return proxy.encode_addresses(source, destination, tlvs)
@@ -68,10 +72,12 @@ def read(data: bytes) -> tuple[Preamble, int] | None:
 
 
 @lru_cache(maxsize=4096)  # the clients of a service ask for the same
-def _encode_names(service: ServiceKey, authority: Hostname | None) -> bytes:
+def _encode_names(service: ServiceKey, authority: Hostname | None, port: int | None) -> bytes:
     tlvs = [(TLV_SERVICE, bytes([_NUMBERS[service.kind]]) + service.name.encode())]
     if authority is not None:
         tlvs.insert(0, (proxy.TLV_AUTHORITY, authority.encode()))
+    if port is not None:
+        tlvs.append((TLV_PORT, port.to_bytes(_PORT_BYTES)))
     return proxy.encode_tlvs(tuple(tlvs))
 
 
@@ -84,12 +90,14 @@ def _parse(header: ProxyHeader | None) -> Preamble:
         raise _error("a TLV occurs twice")
     authority = fields.get(proxy.TLV_AUTHORITY)
     traceparent = fields.get(TLV_TRACEPARENT)
+    port = fields.get(TLV_PORT)
     return Preamble(
         header.source,
         header.destination,
         _parse_service(fields.get(TLV_SERVICE, b"")),
         None if authority is None else parse_server_name(authority.decode("ascii")),
         None if traceparent is None else _parse_traceparent(traceparent.decode("ascii")),
+        None if port is None else _parse_port(port),
     )
 
 
@@ -105,6 +113,12 @@ def _parse_traceparent(text: str) -> str:
     if not _TRACEPARENT.fullmatch(text):
         raise _error("traceparent is not of W3C form")
     return text
+
+
+def _parse_port(value: bytes) -> int:
+    if len(value) != _PORT_BYTES:
+        raise _error(f"the port TLV has {len(value)} bytes")
+    return int.from_bytes(value)
 
 
 def _error(detail: str) -> ProtocolError:

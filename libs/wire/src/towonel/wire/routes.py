@@ -1,10 +1,13 @@
-"""Routes and their codec between hub and edges: a snapshot, or a delta since a revision."""
+"""Routes and their codec between hub and edges: a snapshot, or a delta since a revision.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+A range of ports is one route at the hub and on the way to edges, whose tables have one for each of its ports.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from itertools import batched
+from itertools import batched, islice
 from typing import cast
 
 from towonel.wire import cbor
@@ -14,6 +17,11 @@ from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
 from towonel.wire.policy.client_networks import ClientNetworks, make_networks
+from towonel.wire.policy.port_ranges import (
+    find_range_problem,
+    format_ports,
+    parse_range,
+)
 from towonel.wire.policy.tenant_limits import TenantLimits, decode_limits, encode_limits
 
 FORMAT_VERSION = 1
@@ -22,6 +30,7 @@ MAX_DELTA_BYTES = 64 * 1024 * 1024  # a snapshot of 100 000 routes takes about 1
 MAX_ITEMS = 1_000_000
 TAG_BYTES = 8
 ROUTES_PER_CHUNK = 500  # some 60 KiB; encoding them takes about a millisecond
+_RANGE = "_range"  # ends the kind of a range: an edge of an older version knows no such kind, and leaves it out
 
 
 class TlsMode(StrEnum):
@@ -34,7 +43,10 @@ class TlsMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Route from a public name or port to a tenant's service, for clients of all networks, or of some."""
+    """Route from a public name or port to a tenant's service, for clients of all networks, or of some.
+
+    With `last_port` it is for a range of ports, both ends included.
+    """
 
     kind: ServiceKind
     name: str
@@ -42,6 +54,7 @@ class Route:
     port: int | None = None
     tls_mode: TlsMode = TlsMode.PASSTHROUGH
     clients: ClientNetworks | None = None
+    last_port: int | None = None
 
     @property
     def service(self) -> ServiceKey:
@@ -50,8 +63,16 @@ class Route:
 
     @property
     def key(self) -> str:
-        """The public part of this route: `https:app.example.eu`, `tcp:2222`."""
-        return f"{self.kind}:{self.name if self.port is None else self.port}"
+        """The public part of this route: `https:app.example.eu`, `tcp:2222`, `udp:27015-27030`."""
+        if self.port is None:
+            return f"{self.kind}:{self.name}"
+        return f"{self.kind}:{format_ports(self.port, self.last_port or self.port)}"
+
+    @property
+    def ports(self) -> range:
+        """The public ports; none of a hostname."""
+        first = self.port or 0
+        return range(first, (self.last_port or first) + 1 if first else 0)
 
 
 _service = lru_cache(maxsize=4096)(ServiceKey)  # one object for all clients of a route
@@ -105,13 +126,13 @@ def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) ->
 
 
 def decode_delta(data: bytes) -> RouteDelta:
-    """Return the delta that `data` holds.
+    """Return the delta that `data` holds, with one route for each port of a range.
 
     Routes of a kind, a mode or a form of name that is unknown here are left out: a newer hub may
-    have them, and all other routes matter more. So are those whose networks of clients are.
+    have them, and all other routes matter more. So are those whose networks of clients are, or whose range of ports.
 
     Raises:
-        ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, or MALFORMED.
+        ProtocolError: TOO_LARGE above 64 MiB or a million ports, UNSUPPORTED_VERSION, or MALFORMED.
     """
     if len(data) > MAX_DELTA_BYTES:
         raise ProtocolError(Code.TOO_LARGE, f"routes of {len(data)} bytes")
@@ -119,11 +140,14 @@ def decode_delta(data: bytes) -> RouteDelta:
     if fields.uint("v") != FORMAT_VERSION:
         raise ProtocolError(Code.UNSUPPORTED_VERSION, f"routes of version {fields.uint('v')}")
     routes = (_decode_route(Fields.of(item)) for item in fields.items("routes", MAX_ITEMS))
+    found = (route for route in routes if route is not None)
     return RouteDelta(
         fields.uint("revision"),
         fields.flag("snapshot"),
-        tuple(route for route in routes if route is not None),
-        _read_texts(fields, "removed"),
+        _take_bounded(each for route in found for each in _split_range(route)),
+        _take_bounded(
+            each for key in _read_texts(fields, "removed") for each in _split_range_key(key)
+        ),
         _read_tenants(fields, "blocked"),
         _read_tenants(fields, "unblocked"),
         fields.octets("tag", TAG_BYTES) if "tag" in fields.values else None,
@@ -135,6 +159,8 @@ def _encode_route(route: Route) -> dict[str, object]:
     value: dict[str, object] = {"kind": str(route.kind), "name": route.name}
     if route.port is not None:
         value["port"] = route.port
+    if route.last_port is not None:
+        value |= {"kind": f"{route.kind}{_RANGE}", "last_port": route.last_port}
     if route.kind is ServiceKind.HTTPS:
         value["tls"] = str(route.tls_mode)
     if route.clients is not None:
@@ -143,10 +169,11 @@ def _encode_route(route: Route) -> dict[str, object]:
 
 
 def _decode_route(fields: Fields) -> Route | None:
-    kind = fields.text("kind", 16)
+    form = fields.text("kind", 16)
+    kind = form.removesuffix(_RANGE)
     mode = fields.text("tls", 16) if "tls" in fields.values else TlsMode.PASSTHROUGH
     tenant = TenantId(fields.octets("tenant", ID_BYTES))
-    port = fields.uint("port", LAST_PORT) if "port" in fields.values else None
+    port, last_port = _read_port(fields, "port"), _read_port(fields, "last_port")
     name = fields.text("name", MAX_HOSTNAME_CHARS)
     allow, deny = _read_cidrs(fields, "allow"), _read_cidrs(fields, "deny")
     if kind not in ServiceKind or mode not in TlsMode:
@@ -158,7 +185,39 @@ def _decode_route(fields: Fields) -> Route | None:
         return None
     if (port is None) is not (service.kind is ServiceKind.HTTPS):
         raise field_error("port", "belongs to tcp and udp, and to them always")
-    return Route(service.kind, service.name, tenant, port, TlsMode(mode), clients)
+    if (last_port is None) is not (form == kind):
+        raise field_error("last_port", "belongs to ranges of ports, and to them always")
+    if last_port is not None and find_range_problem(port or 0, last_port):
+        return None
+    return Route(service.kind, service.name, tenant, port, TlsMode(mode), clients, last_port)
+
+
+def _split_range(route: Route) -> Iterable[Route]:
+    if route.last_port is None:
+        return (route,)
+    return (replace(route, port=port, last_port=None) for port in route.ports)
+
+
+def _split_range_key(key: str) -> Iterable[str]:
+    """Return the keys of the ports of a range; any other key alone."""
+    kind, _, ports = key.partition(":")
+    found = parse_range(ports) if kind in {ServiceKind.TCP, ServiceKind.UDP} else None
+    if found is None:
+        return (key,)
+    return (f"{kind}:{port}" for port in range(found[0], found[1] + 1))
+
+
+def _take_bounded[T](items: Iterable[T]) -> tuple[T, ...]:
+    taken = tuple(islice(items, MAX_ITEMS + 1))
+    if len(taken) > MAX_ITEMS:
+        raise ProtocolError(
+            Code.TOO_LARGE, f"more than {MAX_ITEMS} routes, a range counts its ports"
+        )
+    return taken
+
+
+def _read_port(fields: Fields, name: str) -> int | None:
+    return fields.uint(name, LAST_PORT) if name in fields.values else None
 
 
 def _read_cidrs(fields: Fields, name: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class OriginDialer:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                pipe = OriginPipe(await self._connect(origin), origin.idle_timeout_s)
+                pipe = OriginPipe(await self._connect(origin, preamble), origin.idle_timeout_s)
                 if origin.proxy_protocol is ProxyProtocol.V2:
                     await _send_proxy_header(pipe, preamble)
                 return pipe
@@ -45,14 +45,15 @@ class OriginDialer:
         except OSError as error:
             raise Unavailable(_code_of(error), f"{origin}: {error.strerror or error}") from error
 
-    async def _connect(self, origin: Origin) -> socket.socket:
+    async def _connect(self, origin: Origin, preamble: Preamble) -> socket.socket:
         """Connect to any address of an origin; where none answers, it may have others by now."""
-        addresses = await self._resolver.resolve(origin.host, origin.port)
+        port = origin.port if origin.ports is None or preamble.port is None else preamble.port
+        addresses = await self._resolver.resolve(origin.host, port)
         try:
             return await _connect_any(addresses)
         except OSError:
             self._resolver.expire(origin.host)
-            others = await self._resolver.resolve(origin.host, origin.port)
+            others = await self._resolver.resolve(origin.host, port)
             if set(others) == set(addresses):
                 raise
             return await _connect_any(others)

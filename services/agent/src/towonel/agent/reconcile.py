@@ -221,4 +221,6 @@ def _to_edge(edge: EdgeOut) -> Edge:
 
 
 def _to_failure(listener: ServiceListener) -> ListenerFailure:
-    return ListenerFailure(listener.key, listener.edge_id, listener.code, listener.detail)
+    return ListenerFailure(
+        listener.key, listener.edge_id, listener.code, listener.detail, listener.ports
+    )

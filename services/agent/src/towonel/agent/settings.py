@@ -104,6 +104,7 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_TCP_SERVICES",
         description=(
             "JSON array of TCP services: `name`, `origin` (host:port), `listen_port` (the public port, or auto), "
+            "or `listen_port_range` (27015-27030, each to the same port of `origin`, a host alone), "
             "`proxy_protocol` (none unless v2), `idle_timeout_secs` (no limit unless set), `allow_cidrs` and "
             "`deny_cidrs` (networks of clients). In a file, it may change while the agent runs."
         ),
@@ -113,6 +114,7 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_UDP_SERVICES",
         description=(
             "JSON array of UDP services: `name`, `origin` (host:port), `listen_port` (the public port, or auto), "
+            "or `listen_port_range` (40000-40100, each to the same port of `origin`, a host alone), "
             "`idle_timeout_secs` (60 unless set), `max_unanswered_bytes` (that the origin may send to a client that "
             "is not heard again; 67108864 unless set). In a file, it may change while the agent runs."
         ),

@@ -10,19 +10,21 @@ _ID_CHARS: Final = 12  # of an edge, in a reason
 
 @dataclass(frozen=True, slots=True)
 class ListenerFailure:
-    """Failure of one edge to listen on the port of a route.
+    """Failure of one edge to listen on the port of a route, or on ports of its range.
 
     Args:
         route_key: `tcp:2222`.
         edge_id: of the edge.
         code: the word of the code.
         detail: what the edge says.
+        ports: of a range, where it does not fail on all of them: `27016, 27018-27020`.
     """
 
     route_key: str
     edge_id: bytes
     code: str
     detail: str
+    ports: str = ""
 
     @property
     def place(self) -> tuple[str, bytes]:
@@ -41,10 +43,14 @@ class ListenerChanges:
 def compare_failures(
     before: Collection[ListenerFailure], after: Collection[ListenerFailure], routes: Container[str]
 ) -> ListenerChanges:
-    """Return what has changed; a listener whose route is not among `routes` any more is not restored."""
-    known, places = {(each.place, each.code) for each in before}, {each.place for each in after}
+    """Return what has changed; a listener whose route is not among `routes` any more is not restored.
+
+    Of a range of which other ports fail than before, all that do are named again.
+    """
+    known = {(each.place, each.code, each.ports) for each in before}
+    places = {each.place for each in after}
     return ListenerChanges(
-        failed=tuple(each for each in after if (each.place, each.code) not in known),
+        failed=tuple(each for each in after if (each.place, each.code, each.ports) not in known),
         restored=tuple(
             each for each in before if each.place not in places and each.route_key in routes
         ),
@@ -70,6 +76,8 @@ def explain_failures(
 def _explain(failures: Collection[ListenerFailure], services: Mapping[str, str]) -> Iterator[str]:
     for failure in sorted(failures, key=lambda each: each.place)[:MAX_NAMED]:
         port, edge = failure.route_key.rpartition(":")[2], failure.edge_id.hex()[:_ID_CHARS]
+        port = failure.ports or port
+        word = "port" if port.isdigit() else "ports"
         service = services[failure.route_key]
         detail = f" ({failure.detail})" if failure.detail else ""
-        yield f"edge {edge}… does not listen on port {port} of {service}: {failure.code}{detail}"
+        yield f"edge {edge}… does not listen on {word} {port} of {service}: {failure.code}{detail}"

@@ -61,7 +61,7 @@ def compare(own: Publication | None, newest: Publication, services: Collection[s
 
 
 def tabulate_routes(services: Iterable[Service], ports: Mapping[str, int]) -> dict[str, str]:
-    """Return the service keys by the keys of their routes: `https:app.example.eu`, `tcp:2222`.
+    """Return the service keys by the keys of their routes: `https:app.example.eu`, `tcp:2222`, `udp:27015-27030`.
 
     Args:
         services: of the agent.
@@ -73,6 +73,8 @@ def tabulate_routes(services: Iterable[Service], ports: Mapping[str, int]) -> di
         port = ports.get(key, service.port)
         if service.port is None:
             routes[key] = key
+        elif service.last_port is not None:  # a range, of which the hub names the first port
+            routes[f"{service.key.kind}:{service.ports}"] = key
         elif isinstance(port, int):
             routes[f"{service.key.kind}:{port}"] = key
     return routes

@@ -12,7 +12,7 @@ _HOSTNAMES = (
     " --add-hostname`)"
 )
 _PORTS = (
-    "correct name or listen_port in TOWONEL_AGENT_TCP_SERVICES or TOWONEL_AGENT_UDP_SERVICES, or have the port reserved"
+    "correct name, listen_port or listen_port_range in TOWONEL_AGENT_TCP_SERVICES or TOWONEL_AGENT_UDP_SERVICES, or have the port reserved"
     ' for this tenant (`towonel port reserve`); "auto" takes one that is'
 )
 _RESUME = "the hub's operator lets it serve again: `towonel tenant resume`, `towonel invite edit --serve-for`"

@@ -40,7 +40,7 @@ def compare_services(before: Collection[Service], after: Collection[Service]) ->
 
 
 def _published(service: Service) -> tuple[object, ...]:
-    return service.port, service.clients
+    return service.port, service.last_port, service.clients
 
 
 def _sort(keys: Iterable[ServiceKey]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
 --tcp 2222:forgejo:22                    a TCP service, from port 22 of forgejo, with the public port 2222
 --tcp ssh=auto:22                        one from this machine, with a name, and a port that the hub chooses
 --udp dns=5353:127.0.0.1:53              a UDP service, of the same form
+--udp game=27015-27030:192.0.2.7         a range of public ports, each to the same port of the host
 """
 
 import json
@@ -11,17 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from towonel.agent.core.https_services import parse_https_services
-from towonel.agent.core.service_items import parse_origin, shorten
-from towonel.agent.core.tcp_services import parse_tcp_services
+from towonel.agent.core.service_items import parse_host, parse_origin, shorten
+from towonel.agent.core.tcp_services import PORT_FIELD, RANGE_FIELD, parse_tcp_services
 from towonel.agent.core.udp_services import parse_udp_services
 from towonel.api.services import AUTO
 from towonel.wire.addresses import LAST_PORT, is_port
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.port_ranges import split_range
 
 TO_FORM: Final = "PORT or HOST:PORT, as in 8443, web:443 or [fd00::7]:443"
 PORT_FORM: Final = "[NAME=]PUBLIC_PORT:[HOST:]PORT"
-TCP_FORM: Final = f"{PORT_FORM}, as in 2222:22, 2222:forgejo:22 or ssh=auto:22"
-UDP_FORM: Final = f"{PORT_FORM}, as in 5353:53, 5353:router:53 or dns=auto:53"
+_RANGE_FORM: Final = "[NAME=]FIRST-LAST[:HOST]"
+TCP_FORM: Final = (
+    f"{PORT_FORM} or {_RANGE_FORM}, as in 2222:22, 2222:forgejo:22, ssh=auto:22 or 27015-27030:game"
+)
+UDP_FORM: Final = (
+    f"{PORT_FORM} or {_RANGE_FORM}, as in 5353:53, 5353:router:53, dns=auto:53 or 40000-40100:pbx"
+)
 _PORTS: Final = f"with ports from 1 to {LAST_PORT}; the public one may be auto"
 _PAIR: Final = "--hostname app.example.eu --to 8443"
 _HOST: Final = "127.0.0.1"
@@ -78,21 +85,38 @@ def _write_ports(
     for flag in flags:
         name, _, rest = flag.rpartition("=")
         port, _, target = rest.partition(":")
-        origin = _find_origin(target)
-        if origin is None or not (port == AUTO or is_port(port)):
+        found = _find_port_and_origin(port, target)
+        if found is None:
             problems.append(f"--{kind} {shorten(flag)}: must be {form}, {_PORTS}")
             continue
         if port == AUTO and not name:
             unnamed.append(shorten(flag))
-        listen_port = AUTO if port == AUTO else int(port)
-        service = {"name": name or f"{kind}-{port}", "origin": origin, "listen_port": listen_port}
-        services.append(service)
+        services.append({"name": name or f"{kind}-{port}", **found})
     if len(unnamed) > 1:
         fix = f"give each a name of its own, as in db={unnamed[1]}"
         problems.append(
             f"--{kind} {unnamed[1]}: is called {kind}-auto, as --{kind} {unnamed[0]} is; {fix}"
         )
     return _write(services, problems, f"--{kind}", parse)
+
+
+def _find_port_and_origin(port: str, target: str) -> Mapping[str, object] | None:
+    """Return the fields of a public port, or a range of them, and of what is behind it."""
+    if split_range(port) is not None:
+        host = target or _HOST
+        return {"origin": host, RANGE_FIELD: port} if _is_host(host) else None
+    origin = _find_origin(target)
+    if origin is None or not (port == AUTO or is_port(port)):
+        return None
+    return {"origin": origin, PORT_FIELD: AUTO if port == AUTO else int(port)}
+
+
+def _is_host(text: str) -> bool:
+    try:
+        parse_host(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _find_origin(target: str) -> str | None:

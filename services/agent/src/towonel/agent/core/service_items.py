@@ -40,6 +40,10 @@ class Item:
         if isinstance(fields, _RepeatedFields):
             self.refuse(known[0], "or another field occurs twice in it; leave one")
 
+    def has(self, field: str) -> bool:
+        """Tell whether a field is there."""
+        return field in self._fields
+
     def refuse(self, field: str, rule: str) -> None:
         """Note that a field breaks a rule."""
         self.problems.append(f"{self.where}.{field}: {rule}")
@@ -120,6 +124,21 @@ def parse_origin(text: object, example: str) -> tuple[str, int]:
     raise ValueError(f"{rule}, not {show(text)}")
 
 
+def parse_host(text: object) -> str:
+    """Return the host of an origin of which each client gets the port that it used.
+
+    Raises:
+        ValueError: with the rule that is broken.
+    """
+    rule = f"must be a host alone, as in 192.0.2.7 or game: clients get the ports that they use there, not {show(text)}"
+    if not isinstance(text, str):
+        raise ValueError("is missing; give a host" if text is None else rule)  # noqa: TRY004 a mistake of a setting
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not _is_host(bare, in_brackets=bare != text or ":" in bare):
+        raise ValueError(rule)
+    return bare
+
+
 def parse_proxy_protocol(value: object) -> ProxyProtocol:
     """Return what an origin gets in front of a client's bytes.
 
@@ -139,14 +158,9 @@ def read_origin(item: Item, example: str, proxy_protocol: ProxyProtocol) -> Orig
         example: of an origin.
         proxy_protocol: of an origin for which nothing else is said.
     """
-    address = read_address(item, example)
+    address = item.read("origin", lambda value: parse_origin(value, example))
     proxy = item.read("proxy_protocol", parse_proxy_protocol, proxy_protocol.value)
     return None if address is None or proxy is None else Origin(*address, proxy)
-
-
-def read_address(item: Item, example: str) -> tuple[str, int] | None:
-    """Return host and port of an item's origin, unless something is wrong with it."""
-    return item.read("origin", lambda value: parse_origin(value, example))
 
 
 def read_clients(item: Item) -> ClientNetworks | None:

@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Literal, override
 
 from towonel.agent.core.origin_table import OriginTable
-from towonel.wire.addresses import format_address
+from towonel.api.services import AUTO
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.policy.client_networks import ClientNetworks
+from towonel.wire.policy.port_ranges import format_ports
 from towonel.wire.routes import TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes, and of its 64 KiB names may take
@@ -35,6 +36,7 @@ class Origin:
         proxy_protocol: what it gets in front of a client's bytes.
         idle_timeout_s: for which a client may send and get nothing; 0 is for ever.
         max_unanswered_bytes: that it may send to a UDP client since that one was last heard; 0 of other services.
+        last_port: of a range, of which `port` is the first: each client gets the port that it used.
     """
 
     host: str
@@ -42,21 +44,36 @@ class Origin:
     proxy_protocol: ProxyProtocol
     idle_timeout_s: int = 0
     max_unanswered_bytes: int = 0
+    last_port: int | None = None
+
+    @property
+    def ports(self) -> tuple[int, int] | None:
+        """First and last of a range; None of a single port."""
+        return None if self.last_port is None else (self.port, self.last_port)
 
     @override
     def __str__(self) -> str:
-        return format_address(self.host, self.port)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{format_ports(self.port, self.last_port or self.port)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Service of the environment; one of tcp or udp has a public port, one of https a hostname."""
+    """Service of the environment; one of tcp or udp has a public port, or those up to `last_port`."""
 
     key: ServiceKey
     origin: Origin
     tls_mode: TlsMode = TlsMode.PASSTHROUGH
     port: PublicPort | None = None
     clients: ClientNetworks | None = None  # that edges let through; all without
+    last_port: int | None = None
+
+    @property
+    def ports(self) -> str | None:
+        """The public port or ports, for a person to read; None of a hostname."""
+        if self.last_port is None or self.port is None or self.port == AUTO:
+            return None if self.port is None else str(self.port)
+        return format_ports(self.port, self.last_port)
 
 
 def can_be_announced(services: Collection[Service]) -> bool:
@@ -103,7 +120,8 @@ def tabulate_origins(services: Iterable[Service]) -> OriginTable[Origin]:
 
 def describe_service(service: Service) -> str:
     """Return what a service is published as, and what its clients reach, for a person to read."""
-    public = "" if service.port is None else f", public port {service.port}"
+    word = "port" if service.last_port is None else "ports"
+    public = "" if service.port is None else f", public {word} {service.ports}"
     return f"{service.key}{public}: origin {', '.join(_describe_origin(service))}"
 
 

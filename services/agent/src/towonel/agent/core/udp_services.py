@@ -1,4 +1,4 @@
-"""UDP services: each has a name, and a public port of its own, on which edges take datagrams of its clients.
+"""UDP services: each has a name, and public ports of its own, on which edges take datagrams of its clients.
 
 A flow is what one client sends, and what it gets. It has no end that anybody could see: it is over when nothing has
 passed for so long. Nor does it begin with anything that would prove a client's address: an origin answers whoever
@@ -12,16 +12,16 @@ from towonel.agent.core.service_items import (
     CLIENT_FIELDS,
     Item,
     parse_array,
-    read_address,
     read_clients,
 )
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.core.tcp_services import (
     MAX_IDLE_S,
+    PORT_FIELD,
+    RANGE_FIELD,
     PortPlaces,
     Quantity,
-    read_name,
-    read_port,
+    read_port_fields,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
 
@@ -37,7 +37,8 @@ _ORIGIN: Final = "127.0.0.1:53"
 _FIELDS: Final = (
     "name",
     "origin",
-    "listen_port",
+    PORT_FIELD,
+    RANGE_FIELD,
     "idle_timeout_secs",
     "max_unanswered_bytes",
     *CLIENT_FIELDS,
@@ -58,20 +59,12 @@ def parse_udp_services(text: str) -> tuple[Service, ...]:
 
 
 def _parse(places: PortPlaces, item: Item) -> Service | None:
-    name = read_name(item, "dns")
-    address = read_address(item, _ORIGIN)
-    port = read_port(item, places)
+    fields = read_port_fields(item, places, "dns", _ORIGIN)
     idle_s = item.read("idle_timeout_secs", _IDLE_TIMEOUT.parse)
     unanswered = item.read("max_unanswered_bytes", _UNANSWERED.parse)
     clients = read_clients(item)
-    if (
-        name is None
-        or address is None
-        or port is None
-        or idle_s is None
-        or unanswered is None
-        or item.problems
-    ):
+    if fields is None or idle_s is None or unanswered is None or item.problems:
         return None
-    origin = Origin(*address, ProxyProtocol.NONE, idle_s, unanswered)
-    return Service(ServiceKey(ServiceKind.UDP, name), origin, port=port, clients=clients)
+    key, last_port = ServiceKey(ServiceKind.UDP, fields.name), fields.last_port
+    origin = Origin(*fields.address, ProxyProtocol.NONE, idle_s, unanswered, last_port)
+    return Service(key, origin, port=fields.port, clients=clients, last_port=last_port)

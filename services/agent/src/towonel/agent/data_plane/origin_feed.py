@@ -123,4 +123,4 @@ def _facts_of(item: tuple[ServiceKey, Origin]) -> OriginFacts:
     proxied = origin.proxy_protocol is ProxyProtocol.V2
     addresses = parse_address(origin.host, origin.port) or None
     idle_s, unanswered = origin.idle_timeout_s, origin.max_unanswered_bytes
-    return name_service(key), proxied, addresses, idle_s, unanswered
+    return name_service(key), proxied, addresses, idle_s, unanswered, origin.ports

@@ -6,7 +6,7 @@ edge ──▶ sealed packet ──▶ session ──▶ flow ──▶ origin's
 from collections.abc import Callable
 
 from towonel.agent.core.origin_addresses import OriginAddresses
-from towonel.agent.core.origin_table import OriginTable
+from towonel.agent.core.origin_table import OriginTable, pick_port
 from towonel.agent.flows.counters import FlowCounters
 from towonel.agent.flows.edge_session import EdgeSession
 from towonel.agent.flows.origin_flow import FlowOrigin, OriginFlow
@@ -63,12 +63,11 @@ class Flows:
 
     def set_origins(self, facts: tuple[OriginFacts, ...]) -> None:
         """Take origins that are new, or changed; flows to those before end."""
-        for name, _, addresses, idle_s, unanswered in facts:
+        for name, _, addresses, idle_s, unanswered, ports in facts:
             key = to_key(name)
             self._end_service(key)
-            self._origins[key] = FlowOrigin(
-                key, OriginAddresses(addresses), int(idle_s), unanswered
-            )
+            known = OriginAddresses(addresses)
+            self._origins[key] = FlowOrigin(key, known, int(idle_s), unanswered, ports)
 
     def remove_origins(self, services: tuple[ServiceName, ...]) -> None:
         """End the flows of services that there are no more."""
@@ -212,7 +211,7 @@ class Flows:
             self.fail(flow, Code.ORIGIN_UNREACHABLE)
             return
         try:
-            flow.connect(known[0])
+            flow.connect(pick_port(known[0], flow.origin, flow.opened))
         except OSError:
             self.fail(flow, Code.ORIGIN_UNREACHABLE)
 

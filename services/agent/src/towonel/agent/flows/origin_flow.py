@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, override
 
 from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_attempts import SocketAddress, to_code
+from towonel.agent.worker.messages import Ports
 from towonel.relay.flows.sockets import BATCH, MAX_DATAGRAM_BYTES
 from towonel.relay.loop import READABLE, Handler
 from towonel.wire.errors import Code
@@ -26,18 +27,25 @@ class FlowOrigin:
         addresses: of the origin.
         idle_s: for which a flow may carry nothing.
         max_unanswered: bytes that it may send to a client that has not been heard again.
+        ports: as of `TabledOrigin`.
 
     Attributes:
         waiting: flows that wait for its address.
     """
 
     def __init__(
-        self, service: ServiceKey, addresses: OriginAddresses, idle_s: int, max_unanswered: int
+        self,
+        service: ServiceKey,
+        addresses: OriginAddresses,
+        idle_s: int,
+        max_unanswered: int,
+        ports: Ports | None = None,
     ) -> None:
         self.service = service
         self.addresses = addresses
         self.idle_s = idle_s
         self.max_unanswered = max_unanswered
+        self.ports = ports
         self.waiting: set[OriginFlow] = set()
 
 

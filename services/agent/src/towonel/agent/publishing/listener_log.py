@@ -39,6 +39,7 @@ class ListenerLog:
                 edge_id=failure.edge_id.hex(),
                 code=failure.code,
                 detail=failure.detail,
+                **_name_ports(failure),
             )
         for failure in changes.restored:
             log.info(
@@ -46,5 +47,10 @@ class ListenerLog:
                 service_key=routes[failure.route_key],
                 route=failure.route_key,
                 edge_id=failure.edge_id.hex(),
+                **_name_ports(failure),
             )
         self._health.set_degraded(LISTENERS, reason=explain_failures(failures, routes))
+
+
+def _name_ports(failure: ListenerFailure) -> Mapping[str, str]:
+    return {"ports": failure.ports} if failure.ports else {}

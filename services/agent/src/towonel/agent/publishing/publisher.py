@@ -166,16 +166,21 @@ class Publisher:
         self._own = applied.publication
         self.times_published += 1
         before, self._ports = self._ports, applied.ports
+        ranges = {str(each.key): each for each in services if each.last_port is not None}
+        named = [
+            f"{key} {ranges[key].ports if key in ranges else port}"
+            for key, port in applied.ports.items()
+        ]
         log.info(
             "services.published",
             created=applied.created,
             changed=applied.changed,
             deleted=applied.deleted,
             unchanged=applied.unchanged,
-            ports=format_names([f"{key} {port}" for key, port in applied.ports.items()]),
+            ports=format_names(named),
         )
         for key, port in applied.ports.items():
-            if before.get(key) != port:
+            if before.get(key) != port and key not in ranges:
                 log.info("port.assigned", service_key=key, port=port)
         self._tell(Standing(), "")  # the next refresh may be a minute away
 
@@ -224,13 +229,13 @@ def _to_wanted(service: Service) -> ServiceIn:
         port=service.port,
         tls_mode=service.tls_mode.value,
     )
-    if service.clients is None:  # a hub of before does not know these fields
-        return wanted
-    cidrs = {
-        "allow_cidrs": list(service.clients.allow),
-        "deny_cidrs": list(service.clients.deny),
-    }
-    return wanted.model_copy(update=cidrs)
+    further: dict[str, object] = {}  # fields that a hub of before does not know
+    if service.last_port is not None:
+        further["last_port"] = service.last_port
+    if service.clients is not None:
+        further["allow_cidrs"] = list(service.clients.allow)
+        further["deny_cidrs"] = list(service.clients.deny)
+    return wanted.model_copy(update=further)
 
 
 def _log_outcome(outcome: Outcome) -> None:

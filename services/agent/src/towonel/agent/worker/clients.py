@@ -7,10 +7,18 @@ from typing import Final, override
 
 from towonel.agent.core.client_counts import ClientCounts, count_alone
 from towonel.agent.core.origin_addresses import OriginAddresses
-from towonel.agent.core.origin_table import OriginTable
+from towonel.agent.core.origin_attempts import SocketAddress
+from towonel.agent.core.origin_table import OriginTable, pick_port
 from towonel.agent.core.proxy_header import encode_proxy_header
 from towonel.agent.worker.counters import ClientCounters
-from towonel.agent.worker.messages import Addresses, OriginFacts, ServiceName, Start, to_key
+from towonel.agent.worker.messages import (
+    Addresses,
+    OriginFacts,
+    Ports,
+    ServiceName,
+    Start,
+    to_key,
+)
 from towonel.agent.worker.origin_connection import OriginConnection
 from towonel.agent.worker.origin_dial import OriginDial
 from towonel.relay.agent_lanes import AgentLane
@@ -33,6 +41,7 @@ class WorkerOrigin:
     proxied: bool
     addresses: OriginAddresses
     idle_s: float
+    ports: Ports | None = None
     waiting: set["ClientDial"] = field(default_factory=set["ClientDial"])
 
 
@@ -85,10 +94,11 @@ class Clients(Owner):
 
     def set_origins(self, facts: tuple[OriginFacts, ...]) -> None:
         """Take origins that are new, or changed; who waits for the address of the one before is refused."""
-        for name, proxied, addresses, idle_s, _ in facts:
+        for name, proxied, addresses, idle_s, _, ports in facts:
             key = to_key(name)
             self._refuse_waiting(key)
-            self._origins[key] = WorkerOrigin(key, proxied, OriginAddresses(addresses), idle_s)
+            known = OriginAddresses(addresses)
+            self._origins[key] = WorkerOrigin(key, proxied, known, idle_s, ports)
 
     def remove_origins(self, services: tuple[ServiceName, ...]) -> None:
         """Refuse new clients of services; those whose origin is connected go on."""
@@ -195,6 +205,10 @@ class ClientDial(OriginDial):
         self.origin = origin
         self._clients = clients
         self._opened = opened
+
+    @override
+    def pick_port(self, address: SocketAddress) -> SocketAddress:
+        return pick_port(address, self.origin, self._opened.preamble)
 
     @override
     def on_connected(self, sock: SocketType, events: int) -> None:

@@ -22,7 +22,8 @@ from towonel.wire.names import ServiceKey, ServiceKind
 
 type ServiceName = tuple[str, str]  # its kind, and its name
 type Addresses = tuple[SocketAddress, ...]
-type OriginFacts = tuple[ServiceName, bool, Addresses | None, float, int]
+type Ports = tuple[int, int]  # the first and the last of a range
+type OriginFacts = tuple[ServiceName, bool, Addresses | None, float, int, Ports | None]
 
 ORIGINS_PER_MESSAGE: Final = 100  # of about 400 bytes each, below the 64 KiB of a message
 
@@ -54,7 +55,8 @@ class Origins:
     """Origins that are new, or changed, and services that have none any more.
 
     Of each origin: its service, whether PROXY v2 is wanted, its addresses (None for a name), for how many seconds a
-    client may send and get nothing, 0 for ever, and how many bytes it may send to a client of UDP that is not heard.
+    client may send and get nothing, 0 for ever, how many bytes it may send to a client of UDP that is not heard, and
+    the range of ports of which each client gets the one that it used, None for the port of the addresses.
     """
 
     kind: ClassVar[str] = "origins"

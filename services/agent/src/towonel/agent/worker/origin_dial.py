@@ -61,6 +61,10 @@ class OriginDial(Timed, AgentUse):
         """Have `take_addresses` called once there are newer ones."""
         raise NotImplementedError
 
+    def pick_port(self, address: SocketAddress) -> SocketAddress:
+        """Return a known address with the port to dial."""
+        return address
+
     # What happens.
 
     def start(self) -> None:
@@ -127,7 +131,7 @@ class OriginDial(Timed, AgentUse):
     def _connect(self, address: SocketAddress) -> None:
         """Begin an attempt; most are under way afterwards, over loopback, too."""
         try:
-            sock = connect(address, self._hop)
+            sock = connect(self.pick_port(address), self._hop)
         except OSError as error:
             self._attempts.fail(to_code(error.errno))
             return

@@ -19,6 +19,7 @@ from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.port_ranges import format_ports, group_ports
 from towonel.wire.routes import RouteDelta
 
 _CODES: Final = {
@@ -26,6 +27,7 @@ _CODES: Final = {
     errno.EACCES: Code.PORT_UNAVAILABLE,
     errno.EPERM: Code.PORT_UNAVAILABLE,
 }
+type Owner = tuple[TenantId, str]  # of a port: a tenant, and the name of its service
 RETRY_S: Final = 3.0  # until a port is tried again that could not be had
 _PRIVILEGE: Final = "it takes a privilege (CAP_NET_BIND_SERVICE)"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -72,7 +74,7 @@ class PortListeners:
         self._on_closed = on_closed
         self._metrics = metrics
         self._most = _count_affordable()
-        self._tenants: dict[int, TenantId] = {}  # of all routes there are, of blocked tenants, too
+        self._owners: dict[int, Owner] = {}  # of all routes there are, of blocked tenants, too
         self.sockets: dict[int, socket.socket] = {}
         self.failures: dict[int, ListenerFailure] = {}
         self.inherited: dict[int, socket.socket] = {}
@@ -83,21 +85,21 @@ class PortListeners:
         """Act on a change that the table has taken."""
         ports = {port for key in delta.removed if (port := find_port(key, self._kind)) is not None}
         for port in ports:
-            self._tenants.pop(port, None)
+            self._owners.pop(port, None)
         for route in delta.routes:
             if route.kind is self._kind and route.port is not None:
-                self._tenants[route.port] = route.tenant_id
+                self._owners[route.port] = route.tenant_id, route.name
                 ports.add(route.port)
         blocked = {*delta.blocked, *delta.unblocked}
         if blocked:
-            ports.update(port for port, tenant in self._tenants.items() if tenant in blocked)
+            ports.update(port for port, (tenant, _) in self._owners.items() if tenant in blocked)
         if self._is_listening and ports:
             self._update(ports)
 
     def listen(self) -> None:
         """Listen from now on, on whatever ports there are routes of."""
         self._is_listening = True
-        self._update(self._tenants)
+        self._update(self._owners)
         for sock in self.inherited.values():
             sock.close()
         self.inherited.clear()
@@ -110,9 +112,14 @@ class PortListeners:
                 self._update(list(self.failures))
 
     def describe(self) -> Iterator[tuple[PublicName, ListenerFailure | None]]:
-        """Yield the name of each port with a route, and why it is not listened on, if so."""
-        for port in sorted({*self.sockets, *self.failures}):
-            yield name_port(port, self._kind), self.failures.get(port)
+        """Yield the name of each port with a route, and why it is not listened on, if so.
+
+        Ports of one service's range that are next to each other and alike have one name: `tcp:27015-27030`.
+        """
+        ports = sorted({*self.sockets, *self.failures})
+        alike = ((port, (self._owners.get(port), self.failures.get(port))) for port in ports)
+        for first, last, (_, failure) in group_ports(alike):
+            yield f"{self._kind}:{format_ports(first, last)}", failure
 
     def stop(self) -> list[tuple[int, list[socket.socket]]]:
         """Listen no more, and return the connections that closing would have reset, by port."""
@@ -168,7 +175,7 @@ class PortListeners:
             detail = f"{detail}: {_PRIVILEGE}"
         failure = ListenerFailure(code, detail)
         if self.failures.get(port) != failure:
-            tenant_id = self._tenants[port].hex()
+            tenant_id = self._owners[port][0].hex()
             facts = {
                 "protocol": self._kind,
                 "port": port,

@@ -147,6 +147,7 @@ class Flows:
             Address(address, key.client.address[1]),
             Address(unmap(ip_address(_local_of(sock, key.client))), key.port),
             route.service,
+            port=key.port,
         )
         flow = ClientFlow(
             key, sock, session, route.service, route.tenant_id, source, preamble.encode(opened)

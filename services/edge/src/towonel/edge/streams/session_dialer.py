@@ -71,7 +71,8 @@ class SessionDialer(Upstream):
     ) -> Pipe:
         service, record = client.route.service, client.record
         trace = None if record is None else record.traceparent
-        preamble = Preamble(client.source, client.destination, service, client.server_name, trace)
+        names = client.server_name, trace, client.route.port
+        preamble = Preamble(client.source, client.destination, service, *names)
         try:
             pipe = await session.open(preamble, client.first, allow_silent=allow_silent)
         except TowonelError as error:

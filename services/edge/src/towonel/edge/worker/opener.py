@@ -130,6 +130,7 @@ class Opener:
                     client.wanted,
                     client.server_name,
                     None if client.record is None else client.record.traceparent,
+                    client.port,
                 ),
                 client.data,
                 more=client.may_follow,

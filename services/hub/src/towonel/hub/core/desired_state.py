@@ -1,13 +1,13 @@
 """Reconciliation of a desired state: the plan of changes, or one refusal naming every conflict."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
 
 from towonel.api.services import AUTO, ServiceIn
 from towonel.hub.core import quotas
+from towonel.hub.core.current_state import CurrentState, find_port_problems, find_repeated_ports
 from towonel.hub.core.ownership import Claim, check_claim
 from towonel.hub.core.port_choice import needs_port
 from towonel.hub.core.ports import PortRules
@@ -16,35 +16,8 @@ from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, parse_service_key
 from towonel.wire.policy.client_networks import make_networks
+from towonel.wire.policy.port_ranges import find_range_problem, parse_range
 from towonel.wire.routes import Route, TlsMode
-
-_OTHER_PORT_FIX: Final = "give the service another port"
-_NAMESAKE_FIX: Final = "give the service another name, or the same port"
-
-
-@dataclass(frozen=True, slots=True)
-class CurrentState:
-    """Current state that a plan is compared with.
-
-    Args:
-        own: the routes this group publishes now.
-        siblings: keys of routes that other groups of the tenant publish.
-        groups: the number of services of each other group of the tenant.
-        tenants: the tenant of each desired key that is published; it decides about ports.
-        owners: the tenant of each pattern that could own a desired hostname.
-        reserved: the tenant that each desired port is reserved for, by key.
-        elsewhere: the routes on ports that other groups of the tenant publish, each with its group.
-        edges: an address of an edge for each port that edges are reached at.
-    """
-
-    own: Mapping[str, Route]
-    siblings: Collection[str]
-    tenants: Mapping[str, TenantId]
-    owners: Mapping[Hostname, TenantId]
-    reserved: Mapping[str, TenantId] = field(default_factory=dict[str, TenantId])
-    groups: Mapping[str, int] = field(default_factory=dict[str, int])
-    elsewhere: Collection[tuple[str, Route]] = ()
-    edges: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +132,9 @@ def check_quotas(routes: Sequence[Route], current: CurrentState, most: Quotas) -
 
 
 def _count_ports(keys: Iterable[str]) -> int:
-    return sum(not key.startswith("https:") for key in keys)
+    ports = (key.partition(":")[2] for key in keys if not key.startswith("https:"))
+    ranges = (parse_range(text) or (0, 0) for text in ports)
+    return sum(last - first + 1 for first, last in ranges)
 
 
 def _check_conflicts(
@@ -183,64 +158,38 @@ def _check_conflicts(
         ),
     ]
     ports = [route for route in routes if route.port is not None]
-    problems = _find_port_problems(tenant_id, ports, current, reserved_only=reserved_only)
+    problems = find_port_problems(tenant_id, ports, current, reserved_only=reserved_only)
     reasons += [(Code.PORT_CONFLICT, why, names) for why, names in problems]
     found = [(code, f"{why}: {', '.join(sorted(names))}") for code, why, names in reasons if names]
     if found:
         raise Denied(found[0][0], "; ".join(text for _, text in found))
 
 
-def _find_port_problems(
-    tenant_id: TenantId, routes: Iterable[Route], current: CurrentState, *, reserved_only: bool
-) -> Iterator[tuple[str, Collection[str]]]:
-    """Yield each reason why ports cannot be had, and the services that it keeps from them."""
-    ports = {route.key: route for route in routes}
-    # A hostname moves to its owner even while another tenant publishes it; a port does not.
-    taken = {key for key in ports if current.tenants.get(key, tenant_id) != tenant_id}
-    yield "taken by another tenant", taken
-    foreign = {key for key in ports if current.reserved.get(key, tenant_id) != tenant_id}
-    yield "reserved for another tenant", foreign - taken
-    # A tenant keeps a port that it publishes, even if its reservation was released meanwhile.
-    known = current.reserved.keys() | current.tenants.keys()
-    unreserved = {key for key in ports if reserved_only and key not in known}
-    yield "not reserved for this tenant, as this hub requires", unreserved
-    # As one that was there before the edge was.
-    of_edges = {
-        f"{key} ({address})"
-        for key, route in ports.items()
-        if (address := current.edges.get(route.port or 0)) and key not in current.tenants
-    }
-    yield f"an edge is reached there; {_OTHER_PORT_FIX}", of_edges
-    # An edge chooses agents by the name of a service: two of one name would share their clients.
-    names = {route.service: route.port for route in ports.values()}
-    namesakes = {
-        f"{route.service} (group {group}, port {route.port})"
-        for group, route in current.elsewhere
-        if names.get(route.service, route.port) != route.port
-    }
-    yield f"published by another group on another port; {_NAMESAKE_FIX}", namesakes
-
-
 def _route(service: ServiceIn, tenant_id: TenantId, rules: PortRules) -> Route:
     key = parse_service_key(ServiceKind(service.kind), service.name)
     clients = make_networks(service.allow_cidrs, service.deny_cidrs)
     if key.kind is ServiceKind.HTTPS:
-        if service.port is not None:
+        if service.port is not None or service.last_port is not None:
             raise ProtocolError(Code.BAD_NAME, "an https service has no port")
         mode = TlsMode(service.tls_mode)
         return Route(key.kind, key.name, tenant_id, None, mode, clients)
     if service.port is None:
         raise ProtocolError(Code.BAD_NAME, f"a {key.kind} service needs a port")
     if service.port == AUTO:
+        if service.last_port is not None:
+            raise ProtocolError(Code.BAD_NAME, "last_port needs the first port of its range")
         return Route(key.kind, key.name, tenant_id, clients=clients)
-    problem = rules.problem(service.port, service.port)
+    last_port = service.last_port
+    problem = None if last_port is None else find_range_problem(service.port, last_port)
+    problem = problem or rules.problem(service.port, last_port or service.port)
     if problem:
         raise ProtocolError(Code.BAD_NAME, problem)
-    return Route(key.kind, key.name, tenant_id, service.port, clients=clients)
+    return Route(key.kind, key.name, tenant_id, service.port, clients=clients, last_port=last_port)
 
 
 def _duplicates(routes: Iterable[Route]) -> list[str]:
     routes = list(routes)
     keys = Counter(route.key for route in routes if not needs_port(route))
     names = Counter(str(route.service) for route in routes)
-    return sorted(f"{name}: occurs twice" for name, count in (keys | names).items() if count > 1)
+    twice = sorted(f"{name}: occurs twice" for name, count in (keys | names).items() if count > 1)
+    return [*twice, *find_repeated_ports(routes)]

@@ -41,7 +41,7 @@ class LiveSession:
 
 @dataclass(frozen=True, slots=True)
 class LiveListener:
-    """Port of a service on an edge, as that one reported it."""
+    """Port of a service on an edge, as that one reported it, or ports of its range that are alike."""
 
     edge_id: bytes
     report: ListenerReport
@@ -114,7 +114,7 @@ class LiveView:
         return self._serving.get((tenant_id, key), ())
 
     def listeners(self, key: str) -> tuple[LiveListener, ...]:
-        """Return each edge that reported the port of a route, `tcp:2222`, by its id."""
+        """Return what each edge reported of a route's port or ports, `tcp:2222`, by the edge's id."""
         return self._listeners.get(key, ())
 
     def tenant(self, tenant_id: bytes) -> LiveTenant:
@@ -185,11 +185,11 @@ def _index_by_service(
 def _index_listeners(
     fresh: Mapping[bytes, tuple[int, EdgeReport]],
 ) -> dict[str, tuple[LiveListener, ...]]:
-    found: dict[str, dict[bytes, LiveListener]] = {}
+    found: dict[str, dict[tuple[bytes, str], LiveListener]] = {}
     for edge, (_, report) in fresh.items():
         for one in report.listeners:  # of a port that is named twice, the last one counts
-            found.setdefault(one.key, {})[edge] = LiveListener(edge, one)
-    return {key: tuple(by_edge.values()) for key, by_edge in found.items()}
+            found.setdefault(one.key, {})[edge, one.ports] = LiveListener(edge, one)
+    return {key: tuple(listeners.values()) for key, listeners in found.items()}
 
 
 def _sorted_ids(ids: Iterable[bytes]) -> tuple[bytes, ...]:

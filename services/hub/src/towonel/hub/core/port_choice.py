@@ -16,7 +16,7 @@ class PortOffer:
     Args:
         own: the routes that the group publishes now.
         reserved: the ranges of its tenant.
-        taken: keys of the routes that other groups and tenants publish.
+        taken: ports that other groups and tenants publish, as in `tcp:2222`.
         elsewhere: the routes on ports that other groups of the tenant publish.
     """
 
@@ -29,6 +29,11 @@ class PortOffer:
 def needs_port(route: Route) -> bool:
     """Whether the port of a route is yet to be chosen."""
     return route.port is None and route.kind is not ServiceKind.HTTPS
+
+
+def name_ports(route: Route) -> set[str]:
+    """Return the ports of a route, as in `tcp:2222`."""
+    return {f"{route.kind}:{port}" for port in route.ports}
 
 
 def choose_ports(routes: Sequence[Route], offer: PortOffer, rules: PortRules) -> list[Route]:
@@ -46,7 +51,7 @@ def choose_ports(routes: Sequence[Route], offer: PortOffer, rules: PortRules) ->
     Raises:
         Denied: PORT_CONFLICT, naming every service for which there is no port.
     """
-    named = {route.key for route in routes if not needs_port(route)}
+    named = {port for route in routes for port in name_ports(route)}
     chosen = _retained_ports(routes, named, offer, rules)
     used = {*named, *offer.taken, *(f"{key.kind}:{port}" for key, port in chosen.items())}
     free = {
@@ -78,7 +83,7 @@ def _retained_ports(
         for route in (*own, *offer.elsewhere)  # of two ports, the one elsewhere
         if route.port is not None
         and route.service in wanted
-        and route.key not in named
+        and f"{route.kind}:{route.port}" not in named
         and rules.allows(route.port)
     }
 

@@ -7,6 +7,7 @@ from typing import override
 from towonel.api.ports import LAST_PORT
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
+from towonel.wire.policy.port_ranges import format_ports
 
 FIRST_UNPRIVILEGED_PORT = 1024
 
@@ -34,8 +35,7 @@ class Range:
 
     @override
     def __str__(self) -> str:
-        ports = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-        return f"{self.protocol}:{ports}"
+        return f"{self.protocol}:{format_ports(self.first, self.last)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def check_reservation(
         requested: the ports and their tenant.
         rules: the rules for all tenants.
         reserved: all reservations that could overlap.
-        published: published ports that could overlap, each as a range of one.
+        published: published ports that could overlap.
         edges: an address of an edge for each port that edges are reached at.
 
     Raises:

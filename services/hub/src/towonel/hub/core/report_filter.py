@@ -1,8 +1,12 @@
-"""Filter of edge reports: only tenants, services and ports that have routes are kept in memory."""
+"""Filter of edge reports: only tenants, services and ports that have routes are found in memory."""
 
-from towonel.api.reports import EdgeReport, SessionReport
+from collections.abc import Iterable
+
+from towonel.api.reports import MAX_PORTS_CHARS, EdgeReport, ListenerReport, SessionReport
 from towonel.hub.core.route_history import RouteHistory
+from towonel.wire.addresses import is_port
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.port_ranges import parse_range
 
 
 def filter_report(report: EdgeReport, known: RouteHistory) -> EdgeReport:
@@ -12,7 +16,7 @@ def filter_report(report: EdgeReport, known: RouteHistory) -> EdgeReport:
     tenants = [
         it for it in report.tenants if it.tenant_id in known.tenants or it.tenant_id in connected
     ]
-    listeners = [it for it in report.listeners if _is_port(it.key, known)]
+    listeners = _filter_listeners(report.listeners, known)
     return report.model_copy(
         update={"sessions": sessions, "tenants": tenants, "listeners": listeners}
     )
@@ -37,3 +41,31 @@ def _is_port(key: str, known: RouteHistory) -> bool:
     """Whether a key is of a published port; edges report `tcp:2222`."""
     route = known.routes.get(key)
     return route is not None and route.kind is not ServiceKind.HTTPS
+
+
+def _filter_listeners(
+    listeners: Iterable[ListenerReport], known: RouteHistory
+) -> list[ListenerReport]:
+    """Return those of published ports; what is said alike of several ports of a range becomes one."""
+    filtered: list[ListenerReport] = []
+    parts: dict[tuple[str, str | None, str], list[str]] = {}
+    for one in listeners:
+        if _is_port(one.key, known):
+            filtered.append(one)
+        elif (found := _find_part(one.key, known)) is not None:
+            key, ports = found
+            parts.setdefault((key, one.code, one.detail), []).append(ports)
+    for (key, code, detail), spans in parts.items():
+        text = ", ".join(dict.fromkeys(spans))[:MAX_PORTS_CHARS]
+        filtered.append(ListenerReport(key=key, code=code, detail=detail, ports=text))
+    return filtered
+
+
+def _find_part(key: str, known: RouteHistory) -> tuple[str, str] | None:
+    """Return the key of the published range that has some ports, `tcp:27016-27018`, and those."""
+    kind, _, ports = key.partition(":")
+    span = parse_range(ports) or ((int(ports), int(ports)) if is_port(ports) else None)
+    if span is None:
+        return None
+    first, last = (known.ranges.get(f"{kind}:{port}") for port in span)
+    return None if first is None or first != last else (first, ports)

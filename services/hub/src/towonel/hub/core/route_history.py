@@ -45,6 +45,7 @@ class RouteHistory:
         limits: of all tenants that have some at edges, or had.
         tenants: how many live routes each has, to look one up without a walk over all routes.
         port_services: how many live routes of ports each service has: `tenant id, tcp:ssh`.
+        ranges: keys of the live routes of ranges, by each of their ports: `tcp:27016`.
         tags: random ones of the newest revisions: the same revision with another is of another history.
     """
 
@@ -56,6 +57,7 @@ class RouteHistory:
     tags: dict[int, bytes] = field(default_factory=dict[int, bytes])
     tenants: Counter[bytes] = field(default_factory=Counter[bytes])
     port_services: Counter[tuple[bytes, str]] = field(default_factory=Counter[tuple[bytes, str]])
+    ranges: dict[str, str] = field(default_factory=dict[str, str])
     _changed: dict[str, int] = field(default_factory=dict[str, int])  # in the order of revisions
 
     def copy(self) -> "RouteHistory":
@@ -69,6 +71,7 @@ class RouteHistory:
             self.tags.copy(),
             self.tenants.copy(),
             self.port_services.copy(),
+            self.ranges.copy(),
             self._changed.copy(),
         )
 
@@ -85,9 +88,18 @@ class RouteHistory:
             replaced = self.routes.pop(key, None) if route is None else self.routes.get(key)
             if replaced is not None:
                 self._count(replaced, -1)
+                self._forget_range(replaced)
             if route is not None:
                 self._count(route, 1)
                 self.routes[key] = route
+                if route.last_port is not None:
+                    self.ranges |= {f"{route.kind}:{port}": key for port in route.ports}
+
+    def _forget_range(self, route: Route) -> None:
+        for port in route.ports if route.last_port is not None else ():
+            name = f"{route.kind}:{port}"
+            if self.ranges.get(name) == route.key:  # and not another range that has it by now
+                del self.ranges[name]
 
     def _count(self, route: Route, by: int) -> None:
         counts.add(self.tenants, route.tenant_id, by)

@@ -7,8 +7,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.context import Hub
 from towonel.hub.core import desired_state
-from towonel.hub.core.desired_state import CurrentState, Plan
+from towonel.hub.core.current_state import CurrentState, ports_of
+from towonel.hub.core.desired_state import Plan
 from towonel.hub.core.ownership import candidates
+from towonel.hub.core.ports import Range
 from towonel.hub.operations.change_tokens import ChangeTokens
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
 from towonel.hub.operations.register_edge import find_edge_ports
@@ -172,21 +174,19 @@ async def _current(
         if groups and has_ports
         else (),
         edges=await find_edge_ports(hub, session) if has_ports else {},
+        overlapping=(await ports.find_overlapping(session, desired_routes)).values()
+        if has_ports
+        else (),
     )
 
 
-async def _find_reservations(
-    session: AsyncSession, desired_routes: Sequence[Route]
-) -> dict[str, TenantId]:
-    """Return the tenant that each desired port is reserved for, by key."""
-    tenants: dict[str, TenantId] = {}
+async def _find_reservations(session: AsyncSession, desired_routes: Sequence[Route]) -> list[Range]:
+    """Return the reservations that have desired ports."""
+    found: list[Range] = []
     for kind in (ServiceKind.TCP, ServiceKind.UDP):
-        keys = {
-            route.port: route.key for route in desired_routes if route.kind is kind and route.port
-        }
-        if keys:
-            ranges = await ports.find_reserved(session, kind.value, min(keys), max(keys))
-            tenants |= {
-                key: held.tenant_id for port, key in keys.items() for held in ranges if port in held
-            }
-    return tenants
+        wanted = [ports_of(route) for route in desired_routes if route.kind is kind and route.port]
+        if wanted:
+            first, last = min(it.first for it in wanted), max(it.last for it in wanted)
+            held = await ports.find_reserved(session, kind.value, first, last)
+            found += [one for one in held if any(one.overlaps(it) for it in wanted)]
+    return found

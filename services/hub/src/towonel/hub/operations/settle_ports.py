@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.context import Hub
-from towonel.hub.core.port_choice import PortOffer, choose_ports, needs_port
+from towonel.hub.core.port_choice import PortOffer, choose_ports, name_ports, needs_port
 from towonel.hub.operations.register_edge import find_edge_ports
 from towonel.hub.store import ports, routes
 from towonel.wire.ids import TenantId
@@ -38,9 +38,9 @@ async def settle_ports(
         if held:
             first, last = min(it.first for it in held), max(it.last for it in held)
             published = await ports.find_published(session, kind.value, first, last)
-            taken |= {str(it) for it in published}
+            taken |= {f"{kind}:{port}" for it in published for port in range(it.first, it.last + 1)}
     # A port that only this group publishes is free as soon as the request is applied.
-    free = own.keys() - siblings
+    free = {port for key, it in own.items() if key not in siblings for port in name_ports(it)}
     elsewhere = [route for _, route in await ports.find_elsewhere(session, tenant_id, group)]
     offer = PortOffer(own.values(), reserved, taken - free, elsewhere)
     return choose_ports(desired_routes, offer, hub.policy.ports)

@@ -1,8 +1,11 @@
 """Repository of port reservations, and of published ports."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import batched
+from typing import Final
 
-from sqlmodel import col, delete, func, select
+from sqlalchemy import ColumnElement
+from sqlmodel import and_, col, delete, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ports import Range
@@ -12,7 +15,10 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import ReservationRow, RouteRow, ServiceRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
+from towonel.wire.policy.port_ranges import MAX_RANGE_PORTS
 from towonel.wire.routes import Route
+
+RANGES_PER_QUERY: Final = 100  # with four variables each; SQLite's older versions take 999
 
 
 async def find(session: AsyncSession, reservation_id: bytes) -> ReservationRow | None:
@@ -59,18 +65,39 @@ async def find_reserved(session: AsyncSession, protocol: str, first: int, last: 
 async def find_published(
     session: AsyncSession, protocol: str, first: int, last: int
 ) -> list[Range]:
-    """Return the routes on these ports, each as a range of one."""
-    query = select(RouteRow.port, RouteRow.tenant_id).where(
-        RouteRow.kind == protocol,
-        col(RouteRow.removed_at_ms).is_(None),
-        col(RouteRow.port) >= first,
-        col(RouteRow.port) <= last,
+    """Return the ports of the routes that have any of these, each of which may be a range."""
+    query = select(RouteRow.port, RouteRow.last_port, RouteRow.tenant_id).where(
+        RouteRow.kind == protocol, col(RouteRow.removed_at_ms).is_(None), _share_ports(first, last)
     )
     return [
-        Range(protocol, port, port, TenantId(tenant))
-        for port, tenant in (await session.exec(query)).all()
+        Range(protocol, port, last_port or port, TenantId(tenant))
+        for port, last_port, tenant in (await session.exec(query)).all()
         if port is not None
     ]
+
+
+async def find_overlapping(
+    session: AsyncSession, desired_routes: Iterable[Route]
+) -> dict[str, Route]:
+    """Return the live routes that share a port with one of these, and are others, by key."""
+    found: dict[str, Route] = {}
+    wanted = {route.key: route for route in desired_routes if route.port is not None}
+    for some in batched(wanted.values(), RANGES_PER_QUERY, strict=False):
+        conditions = [
+            and_(RouteRow.kind == str(route.kind), _share_ports(route.ports[0], route.ports[-1]))
+            for route in some
+        ]
+        query = select(RouteRow).where(col(RouteRow.removed_at_ms).is_(None), or_(*conditions))
+        rows = (await session.exec(query)).all()
+        found |= {row.key: routes.route_of(row) for row in rows if row.key not in wanted}
+    return found
+
+
+def _share_ports(first: int, last: int) -> ColumnElement[bool]:
+    """Return the condition of routes that have any of these ports; an index on the first one is enough for it."""
+    begins = col(RouteRow.port).between(first - MAX_RANGE_PORTS + 1, last)
+    ends = func.coalesce(RouteRow.last_port, RouteRow.port) >= first
+    return and_(begins, ends)
 
 
 async def find_elsewhere(

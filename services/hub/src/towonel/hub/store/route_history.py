@@ -89,6 +89,7 @@ async def stream_routes(
         col(RouteRow.client_networks),
         col(RouteRow.revision),
         col(RouteRow.removed_at_ms),
+        col(RouteRow.last_port),
     ).order_by(col(RouteRow.revision))
     if since is not None:
         query = query.where(col(RouteRow.revision) > since)
@@ -98,11 +99,12 @@ async def stream_routes(
 
 
 def _to_change(row: Sequence[Any]) -> RouteChange:
-    key, kind, name, tenant, port, mode, networks, revision, removed = row
+    key, kind, name, tenant, port, mode, networks, revision, removed, last_port = row
     if removed is not None:
         return key, None, revision
     owner, clients = TenantId(bytes(tenant)), decode_networks(networks)
-    return key, Route(_KINDS[kind], name, owner, port, _MODES[mode], clients), revision
+    route = Route(_KINDS[kind], name, owner, port, _MODES[mode], clients, last_port)
+    return key, route, revision
 
 
 async def _blocks(session: AsyncSession) -> dict[TenantId, Block]:

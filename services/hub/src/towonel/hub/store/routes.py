@@ -123,6 +123,7 @@ def route_of(row: RouteRow) -> Route:
         row.port,
         TlsMode(row.tls_mode),
         decode_networks(row.client_networks),
+        row.last_port,
     )
 
 
@@ -157,6 +158,7 @@ async def put(write: Write, route: Route, row: RouteRow | None) -> None:
         kind=str(route.kind),
         name=route.name,
         port=route.port,
+        last_port=route.last_port,
         tenant_id=route.tenant_id,
         tls_mode=str(route.tls_mode),
         client_networks=None if route.clients is None else route.clients.encode(),

@@ -152,7 +152,7 @@ class PublicationRow(SQLModel, table=True):
 
 
 class RouteRow(SQLModel, table=True):
-    """Route: a public name or port and its tenant; a tombstone if `removed_at_ms` is set."""
+    """Route: a public name, a port or a range of ports, and its tenant; a tombstone if `removed_at_ms` is set."""
 
     __tablename__: ClassVar[str] = "routes"
     __table_args__ = (
@@ -174,6 +174,7 @@ class RouteRow(SQLModel, table=True):
     kind: str
     name: str
     port: int | None = None
+    last_port: int | None = None  # of a range, of which `port` is the first
     tenant_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
     tls_mode: str
     client_networks: str | None = None  # as of `ClientNetworks.encode`

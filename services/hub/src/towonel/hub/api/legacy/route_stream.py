@@ -132,7 +132,7 @@ def _encode(whole: RouteDelta, live: Mapping[TenantId, tuple[AgentId, ...]]) -> 
             routes[route.name] = serving
             if route.tls_mode is TlsMode.TERMINATE:
                 modes[route.name] = TlsMode.TERMINATE
-        elif route.port is not None:
+        elif route.port is not None and route.last_port is None:  # it knows no ranges
             service = LegacyService(route.tenant_id, route.name)
             services[route.kind][service] = serving
             ports[route.kind][route.port] = service

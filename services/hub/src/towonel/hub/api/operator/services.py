@@ -77,6 +77,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         kind=ServiceKind(route.kind).value,
         name=route.name,
         port=route.port,
+        last_port=route.last_port,
         tls_mode=route.tls_mode,
         tenant_id=route.tenant_id,
         groups=[row.group for row in rows],

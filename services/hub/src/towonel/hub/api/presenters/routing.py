@@ -116,6 +116,7 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         kind=ServiceKind(route.kind).value,
         name=route.name,
         port=route.port,
+        last_port=route.last_port,
         tls_mode=route.tls_mode,
         tenant_id=row.tenant_id,
         group=row.group,
@@ -142,7 +143,12 @@ def to_cidrs(route: RouteRow) -> ClientCidrs:
 def to_listeners(hub: Hub, key: str) -> list[Listener]:
     """Return what each live edge said of the port of a route."""
     return [
-        Listener(edge_id=it.edge_id, code=it.report.code, detail=it.report.detail)
+        Listener(
+            edge_id=it.edge_id,
+            code=it.report.code,
+            detail=it.report.detail,
+            ports=it.report.ports,
+        )
         for it in hub.edge_reports.view.listeners(key)
     ]
 
@@ -151,7 +157,13 @@ def to_failing_listeners(hub: Hub, keys: Iterable[str]) -> list[ServiceListener]
     """Return the ports of these routes that edges do not listen on, by key; as many as one answer has."""
     view = hub.edge_reports.view
     found = (
-        ServiceListener(key=key, edge_id=it.edge_id, code=it.report.code, detail=it.report.detail)
+        ServiceListener(
+            key=key,
+            edge_id=it.edge_id,
+            code=it.report.code,
+            detail=it.report.detail,
+            ports=it.report.ports,
+        )
         for key in sorted(view.failing_ports.intersection(keys))
         for it in view.listeners(key)
         if it.report.code
@@ -171,6 +183,7 @@ def to_route_item(row: RouteRow) -> RouteItem:
         kind=ServiceKind(row.kind).value,
         name=row.name,
         port=row.port,
+        last_port=row.last_port,
         tls_mode=row.tls_mode,
         tenant_id=row.tenant_id,
         revision=row.revision,
