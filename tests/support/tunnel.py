@@ -31,6 +31,7 @@ from towonel.wire.ids import AgentId, EdgeId, TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import Address
+from towonel.wire.session.balance_hints import BalanceHints
 
 SERVICE = ServiceKey(ServiceKind.HTTPS, "a.eu")
 TENANT = TenantId(b"t" * 32)
@@ -69,6 +70,7 @@ class RecordingPolicy(AdmissionPolicy):
     ended_with: list[Code] = field(default_factory=list)
     refused_with: list[Code] = field(default_factory=list)
     served_before: list[frozenset[ServiceKey]] = field(default_factory=list)
+    hints_before: list[BalanceHints] = field(default_factory=list)
     refuses: Code | None = None
     refuses_more: Code | None = None
     send_budget: SendBudget = field(default_factory=lambda: SendBudget(2**40))
@@ -111,6 +113,10 @@ class RecordingPolicy(AdmissionPolicy):
     @override
     def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
         self.served_before.append(before)
+
+    @override
+    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
+        self.hints_before.append(before)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:

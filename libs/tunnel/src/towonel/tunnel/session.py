@@ -24,6 +24,7 @@ from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.messages import NONCE_BYTES, SECRET_BYTES, SESSION_ID_BYTES
 from towonel.wire.names import ServiceKey
 from towonel.wire.preamble import Preamble
+from towonel.wire.session.balance_hints import BalanceHints
 
 ACCEPTED = b"\x01"
 
@@ -41,6 +42,10 @@ class SessionListener(Protocol):
 
     def on_services_changed(self, session: "Session", before: frozenset[ServiceKey]) -> None:
         """The agent of a session serves something else than before."""
+        ...
+
+    def on_hints_changed(self, session: "Session", before: BalanceHints) -> None:
+        """The agent of a session has other hints for load balancers than before."""
         ...
 
     def on_ended(self, session: "Session", code: Code) -> None:
@@ -144,6 +149,11 @@ class Session(ChannelHandler):
         return self._machine.agent.services
 
     @property
+    def hints(self) -> BalanceHints:
+        """What the agent asks of load balancers."""
+        return self._machine.agent.hints
+
+    @property
     def active(self) -> int:
         """Number of open streams."""
         return self.channel.streams.count
@@ -218,6 +228,10 @@ class Session(ChannelHandler):
     @override
     def on_services_changed(self, before: frozenset[ServiceKey]) -> None:
         self._listener.on_services_changed(self, before)
+
+    @override
+    def on_hints_changed(self, before: BalanceHints) -> None:
+        self._listener.on_hints_changed(self, before)
 
     @override
     def on_ended(self, reason: CloseReason) -> None:
