@@ -34,6 +34,7 @@ from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
+from towonel.wire.session.balance_hints import NO_HINTS
 from towonel.wire.udp.datagrams import Record, RecordKind
 
 type Counted = Callable[..., float]
@@ -72,7 +73,7 @@ class Plane:
         channel = SimpleNamespace(request=self.requested.append)
         ids = {"session_id": b"s" * 16, "agent_id": b"a" * 32, "tenant_id": TENANT}
         rest = {"group": "home", "peer": "192.0.2.1:9", "has_streams": True, "going_away": False}
-        session = SimpleNamespace(**ids, **rest, services=services, channel=channel)
+        session = SimpleNamespace(**ids, **rest, services=services, channel=channel, hints=NO_HINTS)
         session.share_services = lambda each: setattr(session, "services", each)
         return cast("Session", session)
 

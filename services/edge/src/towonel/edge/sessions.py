@@ -22,10 +22,12 @@ from towonel.tunnel.session import AdmissionPolicy, Session
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import BalanceHints
 
 MAX_SOURCES = 10  # addresses with a line about a refusal in one second
 MAX_AGENTS = 100  # agents with a line in one second; an edge that is started again admits them all
 MAX_AGENTS_PER_TENANT = 20
+MAX_NAMED = 5  # services in a line
 MAX_TENANTS = 16_384  # whose rate of admissions is remembered
 
 
@@ -42,6 +44,10 @@ class SessionObserver(Protocol):
 
     def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
         """The agent of a session serves something else than before."""
+        ...
+
+    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
+        """The agent of a session asks for other shares of clients than before."""
         ...
 
     def on_ended(self, session: Session, code: Code) -> None:
@@ -184,6 +190,22 @@ class Sessions(AdmissionPolicy):
             times=1,
             **fields,
             services=services,
+        )
+
+    @override
+    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
+        for observer in self.observers:
+            observer.on_hints_changed(session, before)
+        hints = session.hints
+        failing = sorted(map(str, hints.failing))[:MAX_NAMED]
+        self._agents.info(
+            "session.hints_changed",
+            key=(session.agent_id, "hints"),
+            owner=session.tenant_id,
+            times=1,
+            **_log_fields(session),
+            weight=hints.weight,
+            failing=failing,
         )
 
     @override

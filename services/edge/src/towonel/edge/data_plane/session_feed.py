@@ -13,12 +13,14 @@ from towonel.edge.worker.messages import (
     SessionEnded,
     SessionGoingAway,
     SessionServices,
+    SessionWeight,
 )
 from towonel.relay.core.lane_counts import NO_SLOT
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.lane_admission import tls_pool_id
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import BalanceHints
 
 SERVICES_AT_ONCE: Final = 200  # in one message, some 50 KiB at their longest
 # After these, clients on the session's lanes must not go on either.
@@ -67,6 +69,14 @@ class SessionFeed(SessionObserver):
             self._tell(SessionServices(session_id, some, ended=True))
 
     @override
+    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
+        hints = session.hints
+        if hints.weight != before.weight:
+            self._tell(SessionWeight(session.session_id, hints.weight))
+        for message in _describe_services(session, hints.find_marked_anew(before)):
+            self._tell(message)
+
+    @override
     def on_ended(self, session: Session, code: Code) -> None:
         self._tell(SessionEnded(session.session_id, code if code in CUTTING else None))
         self.sessions.pop(session.session_id, None)
@@ -107,11 +117,20 @@ class SessionFeed(SessionObserver):
             session.has_streams,
             session.agent_id,
             self._slots.get(session.session_id, NO_SLOT),
+            session.group,
+            session.hints.weight,
         )
-        for some in _batch(session.services):
-            yield SessionServices(session.session_id, some)
+        yield from _describe_services(session, session.services)
         if session.going_away:
             yield SessionGoingAway(session.session_id)
+
+
+def _describe_services(
+    session: Session, services: Iterable[ServiceKey]
+) -> Iterator[SessionServices]:
+    for (failing, sticky), keys in session.hints.split(services).items():
+        for some in _batch(keys):
+            yield SessionServices(session.session_id, some, failing=failing, sticky=sticky)
 
 
 def _batch(services: Iterable[ServiceKey]) -> Iterator[list[str]]:
