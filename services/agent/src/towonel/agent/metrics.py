@@ -45,6 +45,14 @@ class Metrics:
         self.unpublished = gauge(
             "towonel_agent_services_unpublished", "Services that the hub does not publish any more."
         )
+        self.origin_checks = counter(
+            "towonel_agent_origin_checks", "Checks of origins made: passed or failed.", ["result"]
+        )
+        for result in ("passed", "failed"):  # so that rates can be asked for from the start
+            self.origin_checks.labels(result)
+        self.origins_failing = gauge(
+            "towonel_agent_origins_failing", "Services whose origins fail their checks."
+        )
         self.carried = counter("towonel_agent_bytes", "Bytes carried.", ["direction"])
         self._add_lanes(registry)
         self._add_flows(registry)

@@ -35,7 +35,7 @@ class OriginDialer:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                pipe = OriginPipe(await self._connect(origin), origin.idle_timeout_s)
+                pipe = OriginPipe(await self.connect(origin), origin.idle_timeout_s)
                 if origin.proxy_protocol is ProxyProtocol.V2:
                     await _send_proxy_header(pipe, preamble)
                 return pipe
@@ -45,8 +45,12 @@ class OriginDialer:
         except OSError as error:
             raise Unavailable(_code_of(error), f"{origin}: {error.strerror or error}") from error
 
-    async def _connect(self, origin: Origin) -> socket.socket:
-        """Connect to any address of an origin; where none answers, it may have others by now."""
+    async def connect(self, origin: Origin) -> socket.socket:
+        """Connect to any address of an origin; where none answers, it may have others by now.
+
+        Raises:
+            OSError: none did.
+        """
         addresses = await self._resolver.resolve(origin.host, origin.port)
         try:
             return await _connect_any(addresses)

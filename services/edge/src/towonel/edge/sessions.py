@@ -84,6 +84,7 @@ class Sessions(AdmissionPolicy):
         # An ended session has its tenant's for as long as a client reads what had come on it.
         self._receive_budgets = WeakValueDictionary[TenantId, ReceiveBudget]()
         metrics.receive_buffer.set_function(self._count_unread_bytes)
+        metrics.sessions_failing.set_function(self._count_failing)
         self.hub_id: HubId | None = None  # whose grants are accepted, and nobody else's
         self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._by_tenant: dict[TenantId, ServiceIndex[Session]] = {}
@@ -240,6 +241,9 @@ class Sessions(AdmissionPolicy):
 
     def _count_held_bytes(self) -> int:
         return sum(budget.held for budget in self._send_budgets.values())
+
+    def _count_failing(self) -> int:
+        return sum(bool(session.hints.failing) for session in self.all())
 
     def _count_unread_bytes(self) -> int:
         return sum(budget.held for budget in self._receive_budgets.values())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, override
 
+from towonel.agent.core.checks.origin_check import OriginCheck
 from towonel.agent.core.origin_table import OriginTable
 from towonel.wire.addresses import format_address
 from towonel.wire.names import ServiceKey, ServiceKind
@@ -57,6 +58,8 @@ class Service:
     tls_mode: TlsMode = TlsMode.PASSTHROUGH
     port: PublicPort | None = None
     clients: ClientNetworks | None = None  # that edges let through; all without
+    check: OriginCheck | None = None
+    is_sticky: bool = False  # whether a client stays with one agent
 
 
 def can_be_announced(services: Collection[Service]) -> bool:
@@ -117,3 +120,7 @@ def _describe_origin(service: Service) -> Iterator[str]:
         yield f"idle for {origin.idle_timeout_s} s at most"
     if origin.max_unanswered_bytes:
         yield f"{origin.max_unanswered_bytes} bytes without an answer at most"
+    if service.check is not None:
+        yield f"checked by {service.check.kind} every {service.check.interval_s} s"
+    if service.is_sticky:
+        yield "clients stay with one agent"

@@ -1,13 +1,14 @@
 """TCP services: each has a name, and a public port of its own, on which edges listen for its clients."""
 
 from copy import replace
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from towonel.agent.core.checks.check_fields import BALANCE_FIELDS, read_affinity, read_check
 from towonel.agent.core.service_items import (
     CLIENT_FIELDS,
     Item,
+    Quantity,
     describe_repetition,
     parse_array,
     read_clients,
@@ -22,40 +23,13 @@ from towonel.wire.names import ServiceKey, ServiceKind, parse_service_name
 EXAMPLE = '{"name": "ssh", "origin": "127.0.0.1:22", "listen_port": 2222}'
 MAX_IDLE_S = 86_400  # a day
 _ORIGIN = "127.0.0.1:22"
-_FIELDS = ("name", "origin", "listen_port", "proxy_protocol", "idle_timeout_secs", *CLIENT_FIELDS)
+_FIELDS = (
+    *("name", "origin", "listen_port", "proxy_protocol", "idle_timeout_secs"),
+    *CLIENT_FIELDS,
+    *BALANCE_FIELDS,
+)
 
 type PortPlaces = dict[PublicPort, str]  # of the items of one list that have a port, by it
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """Whole number of a field that may be left out.
-
-    Args:
-        unit: of it.
-        largest: value that is taken; 1 is the smallest.
-        default: value where it is left out.
-        default_text: what that is, for a message.
-    """
-
-    unit: str
-    largest: int
-    default: int
-    default_text: str
-
-    def parse(self, value: object) -> int:
-        """Return the number.
-
-        Raises:
-            ValueError: with the rule that is broken.
-        """
-        if value is None:
-            return self.default
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= self.largest:
-            rule = f"a whole number of {self.unit} from 1 to {self.largest}; leave it out for {self.default_text}"
-            raise ValueError(f"must be {rule}, not {show(value)}")
-        return value
-
 
 _IDLE_TIMEOUT: Final = Quantity("seconds", MAX_IDLE_S, 0, "no limit")
 
@@ -75,10 +49,12 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     port = read_port(item, places)
     idle_s = item.read("idle_timeout_secs", _IDLE_TIMEOUT.parse)
     clients = read_clients(item)
+    check, is_sticky = read_check(item), read_affinity(item)
     if name is None or origin is None or port is None or idle_s is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.TCP, name)
-    return Service(key, replace(origin, idle_timeout_s=idle_s), port=port, clients=clients)
+    origin = replace(origin, idle_timeout_s=idle_s)
+    return Service(key, origin, port=port, clients=clients, check=check, is_sticky=is_sticky)
 
 
 def read_name(item: Item, example: str) -> str | None:

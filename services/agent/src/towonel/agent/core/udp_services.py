@@ -8,9 +8,11 @@ the datagram says it is from. So what an origin may send to a client that is not
 from functools import partial
 from typing import Final
 
+from towonel.agent.core.checks.check_fields import BALANCE_FIELDS, read_affinity, read_check
 from towonel.agent.core.service_items import (
     CLIENT_FIELDS,
     Item,
+    Quantity,
     parse_array,
     read_address,
     read_clients,
@@ -19,7 +21,6 @@ from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.core.tcp_services import (
     MAX_IDLE_S,
     PortPlaces,
-    Quantity,
     read_name,
     read_port,
 )
@@ -41,6 +42,7 @@ _FIELDS: Final = (
     "idle_timeout_secs",
     "max_unanswered_bytes",
     *CLIENT_FIELDS,
+    *BALANCE_FIELDS,
 )
 _IDLE_TIMEOUT: Final = Quantity("seconds", MAX_IDLE_S, DEFAULT_IDLE_S, str(DEFAULT_IDLE_S))
 _UNANSWERED: Final = Quantity(
@@ -64,6 +66,7 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     idle_s = item.read("idle_timeout_secs", _IDLE_TIMEOUT.parse)
     unanswered = item.read("max_unanswered_bytes", _UNANSWERED.parse)
     clients = read_clients(item)
+    check, is_sticky = read_check(item), read_affinity(item)
     if (
         name is None
         or address is None
@@ -74,4 +77,5 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     ):
         return None
     origin = Origin(*address, ProxyProtocol.NONE, idle_s, unanswered)
-    return Service(ServiceKey(ServiceKind.UDP, name), origin, port=port, clients=clients)
+    key = ServiceKey(ServiceKind.UDP, name)
+    return Service(key, origin, port=port, clients=clients, check=check, is_sticky=is_sticky)
