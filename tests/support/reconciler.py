@@ -84,16 +84,19 @@ async def agent(
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             planes = origins, lanes, make_flow_plane(services, resolver, metrics, health, lanes)
             links = Links(tasks, key, (), *planes, resolver, metrics, health, LinkTiming(), "agent")
-            checks = OriginChecks(services, 1, OriginProbe(dialer), health, metrics)
-            served, serve = _record(partial(serve_services, *planes, checks, links))
-            client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
-            whose = client, tenant, key.public, "default", services
-            publisher = Publisher(*whose, serve, health, metrics)
+            served, serve = _record(partial(serve_services, *planes, _unchecked(dialer), links))
+            client, whose = hub.client(None, way), (tenant, key.public, "default", services)
+            identity = AgentIdentity(token, tenant, key, "default")
+            publisher = Publisher(client, *whose, serve, health, metrics)
             reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
             running = tasks.create_task(reconciler.run())
             yield Agent(key, reconciler, publisher, links, lanes, health, metrics, running, served)
             running.cancel()
             links.close()
+
+
+def _unchecked(dialer: OriginDialer) -> OriginChecks:
+    return OriginChecks((), 1, OriginProbe(dialer), Health(), Metrics())
 
 
 type Serve = Callable[[Sequence[Service]], None]

@@ -70,7 +70,6 @@ class RecordingPolicy(AdmissionPolicy):
     ended_with: list[Code] = field(default_factory=list)
     refused_with: list[Code] = field(default_factory=list)
     served_before: list[frozenset[ServiceKey]] = field(default_factory=list)
-    hints_before: list[BalanceHints] = field(default_factory=list)
     refuses: Code | None = None
     refuses_more: Code | None = None
     send_budget: SendBudget = field(default_factory=lambda: SendBudget(2**40))
@@ -111,12 +110,10 @@ class RecordingPolicy(AdmissionPolicy):
         pass
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
         self.served_before.append(before)
-
-    @override
-    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
-        self.hints_before.append(before)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:

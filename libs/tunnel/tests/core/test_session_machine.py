@@ -21,7 +21,6 @@ from towonel.tunnel.core.events import (
     RenewRequested,
     ReportEnded,
     ReportGoingAway,
-    ReportHintsChanged,
     ReportOpened,
     ReportRefused,
     ReportServicesChanged,
@@ -45,7 +44,7 @@ from towonel.wire.messages import (
     Welcome,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
-from towonel.wire.session.balance_hints import BalanceHints, Hints, pack
+from towonel.wire.session.balance_hints import NO_HINTS, BalanceHints, Hints, pack
 
 NONCE, SESSION_ID, LANE_SECRET = b"n" * 32, b"s" * 16, b"l" * 32
 GRANT_S, UNIX_MS = 60, 1_800_000_000_000
@@ -156,11 +155,13 @@ def test_an_agent_changes_what_it_serves_also_while_it_goes_away() -> None:
     dialogue, other = Dialogue().open(), ServiceKey(ServiceKind.HTTPS, "other.eu")
 
     assert dialogue.hear(ServicesChanged((other,)), 102) == [
-        ReportServicesChanged(frozenset({SERVICE}))
+        ReportServicesChanged(frozenset({SERVICE}), NO_HINTS)
     ]
     assert dialogue.machine.agent.services == {other}
     dialogue.hear(GoAway(), 103)
-    assert dialogue.hear(ServicesChanged(()), 104) == [ReportServicesChanged(frozenset({other}))]
+    assert dialogue.hear(ServicesChanged(()), 104) == [
+        ReportServicesChanged(frozenset({other}), NO_HINTS)
+    ]
     assert (dialogue.machine.state, dialogue.machine.agent.services) == (
         State.GOING_AWAY,
         frozenset(),
@@ -179,11 +180,11 @@ def test_an_agent_has_hints_for_load_balancers_from_its_hello_on() -> None:
 def test_an_agent_changes_its_hints_also_while_it_goes_away() -> None:
     dialogue, failing = Dialogue().open(), Hints(7, b"\x01")
 
-    assert dialogue.hear(failing, 102) == [ReportHintsChanged(BalanceHints())]
+    assert dialogue.hear(failing, 102) == [ReportServicesChanged(frozenset({SERVICE}), NO_HINTS)]
     assert dialogue.hear(failing, 103) == []
     dialogue.hear(GoAway(), 104)
     assert dialogue.hear(Hints(7), 105) == [
-        ReportHintsChanged(BalanceHints(7, frozenset({SERVICE})))
+        ReportServicesChanged(frozenset({SERVICE}), BalanceHints(7, frozenset({SERVICE})))
     ]
     assert dialogue.machine.agent.hints == BalanceHints(7)
     assert dialogue.machine.state is State.GOING_AWAY

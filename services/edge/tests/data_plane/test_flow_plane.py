@@ -229,7 +229,7 @@ async def test_a_session_gets_one_secret_when_its_first_service_of_udp_comes(pla
     for names in ({"one"}, {"one", "two"}, {"two"}):
         before = session.services
         session.share_services(frozenset(map(service, names)))
-        plane.plane.on_services_changed(session, before)
+        plane.plane.on_services_changed(session, before, NO_HINTS)
 
     assert len(plane.requested) == 1
     assert len(plane.requested[0].secret) == 32

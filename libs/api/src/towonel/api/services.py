@@ -109,7 +109,10 @@ class Listener(Answer):
 
 
 class ServiceItem(Answer):
-    """A service that a group publishes; `key` is its route: `https:app.example.eu`, `tcp:2222`."""
+    """A service that a group publishes; `key` is its route: `https:app.example.eu`, `tcp:2222`.
+
+    Of `agents_live`, which serve it in any group, `agents_failing` are those whose origin fails its check.
+    """
 
     key: str
     kind: Kind
@@ -120,6 +123,7 @@ class ServiceItem(Answer):
     group: str
     created_at: AwareDatetime
     agents_live: int
+    agents_failing: int = 0
     allow_cidrs: list[str] = Field(default_factory=list[str])
     deny_cidrs: list[str] = Field(default_factory=list[str])
     is_served: IsServed = True

@@ -17,7 +17,6 @@ from towonel.tunnel.core.events import (
     Report,
     ReportEnded,
     ReportGoingAway,
-    ReportHintsChanged,
     ReportLanesWanted,
     ReportOpened,
     ReportRefused,
@@ -60,12 +59,8 @@ class ChannelHandler(Protocol):
         """The peer wants no new streams."""
         ...
 
-    def on_services_changed(self, before: frozenset[ServiceKey]) -> None:
-        """The peer, an agent, serves something else; an edge that says so is refused before."""
-        raise AssertionError("an agent is told nothing of the kind")
-
-    def on_hints_changed(self, before: BalanceHints) -> None:
-        """The peer, an agent, has other hints for load balancers; an edge that says so is refused before."""
+    def on_services_changed(self, before: frozenset[ServiceKey], hints: BalanceHints) -> None:
+        """The peer, an agent, serves something else or has other hints; an edge that says so is refused before."""
         raise AssertionError("an agent is told nothing of the kind")
 
     def on_lanes_wanted(self, count: int, *, inside_tls: bool) -> None:
@@ -213,13 +208,11 @@ class Channel(ConnectionHandler):
                 self._report_change(report)
 
     def _report_change(
-        self, report: ReportServicesChanged | ReportHintsChanged | ReportLanesWanted | ReportSecret
+        self, report: ReportServicesChanged | ReportLanesWanted | ReportSecret
     ) -> None:
         match report:
-            case ReportServicesChanged(before):
-                self._handler.on_services_changed(before)
-            case ReportHintsChanged(before):
-                self._handler.on_hints_changed(before)
+            case ReportServicesChanged(before, hints):
+                self._handler.on_services_changed(before, hints)
             case ReportLanesWanted(count, inside_tls):
                 self._handler.on_lanes_wanted(count, inside_tls=inside_tls)
             case ReportSecret(index, secret):

@@ -139,12 +139,10 @@ class Listener(SessionListener):
         self._policy.on_going_away(session)
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
-        self._policy.on_services_changed(session, before)
-
-    @override
-    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
-        self._policy.on_hints_changed(session, before)
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
+        self._policy.on_services_changed(session, before, hints)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:

@@ -40,12 +40,10 @@ class SessionListener(Protocol):
         """The agent of a session takes no more clients on it."""
         ...
 
-    def on_services_changed(self, session: "Session", before: frozenset[ServiceKey]) -> None:
-        """The agent of a session serves something else than before."""
-        ...
-
-    def on_hints_changed(self, session: "Session", before: BalanceHints) -> None:
-        """The agent of a session has other hints for load balancers than before."""
+    def on_services_changed(
+        self, session: "Session", before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
+        """The agent of a session serves something else than before, or has other hints."""
         ...
 
     def on_ended(self, session: "Session", code: Code) -> None:
@@ -107,6 +105,7 @@ class Session(ChannelHandler):
     group: str
     software: str
     since_ms: int  # Unix time of the admission
+    hints: BalanceHints  # for load balancers
 
     def __init__(
         self,
@@ -147,11 +146,6 @@ class Session(ChannelHandler):
     def services(self) -> frozenset[ServiceKey]:
         """What the agent serves."""
         return self._machine.agent.services
-
-    @property
-    def hints(self) -> BalanceHints:
-        """What the agent asks of load balancers."""
-        return self._machine.agent.hints
 
     @property
     def active(self) -> int:
@@ -214,7 +208,7 @@ class Session(ChannelHandler):
     def on_opened(self) -> None:
         agent, grant = self._machine.agent, self._machine.agent.grant
         self.agent_id, self.tenant_id, self.group = grant.agent_id, grant.tenant_id, grant.group
-        self.software, self.since_ms = agent.software, agent.since_ms
+        self.software, self.since_ms, self.hints = agent.software, agent.since_ms, agent.hints
         self._listener.on_admitted(self)
 
     @override
@@ -226,12 +220,9 @@ class Session(ChannelHandler):
         self._listener.on_going_away(self)
 
     @override
-    def on_services_changed(self, before: frozenset[ServiceKey]) -> None:
-        self._listener.on_services_changed(self, before)
-
-    @override
-    def on_hints_changed(self, before: BalanceHints) -> None:
-        self._listener.on_hints_changed(self, before)
+    def on_services_changed(self, before: frozenset[ServiceKey], hints: BalanceHints) -> None:
+        self.hints = self._machine.agent.hints
+        self._listener.on_services_changed(self, before, hints)
 
     @override
     def on_ended(self, reason: CloseReason) -> None:

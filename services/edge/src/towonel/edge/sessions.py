@@ -42,12 +42,10 @@ class SessionObserver(Protocol):
         """A session takes no more clients."""
         ...
 
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
-        """The agent of a session serves something else than before."""
-        ...
-
-    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
-        """The agent of a session asks for other shares of clients than before."""
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
+        """The agent of a session serves something else than before, or has other hints."""
         ...
 
     def on_ended(self, session: Session, code: Code) -> None:
@@ -175,38 +173,26 @@ class Sessions(AdmissionPolicy):
             observer.on_going_away(session)
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
         own = self._by_tenant[session.tenant_id]
-        own.remove(session.session_id, before)
-        own.add(session.session_id, session.services, session)
-        session.share_services(own.get_held(session.services))
+        if session.services != before:
+            own.remove(session.session_id, before)
+            own.add(session.session_id, session.services, session)
+            session.share_services(own.get_held(session.services))
         for observer in self.observers:
-            observer.on_services_changed(session, before)
-        services = len(session.services)
-        fields, owner = _log_fields(session), session.tenant_id
+            observer.on_services_changed(session, before, hints)
+        failing = sorted(map(str, session.hints.failing))
         self._agents.info(
             "session.services_changed",
             key=(session.agent_id, "services"),
-            owner=owner,
-            times=1,
-            **fields,
-            services=services,
-        )
-
-    @override
-    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
-        for observer in self.observers:
-            observer.on_hints_changed(session, before)
-        hints = session.hints
-        failing = sorted(map(str, hints.failing))[:MAX_NAMED]
-        self._agents.info(
-            "session.hints_changed",
-            key=(session.agent_id, "hints"),
             owner=session.tenant_id,
             times=1,
             **_log_fields(session),
-            weight=hints.weight,
-            failing=failing,
+            services=len(session.services),
+            weight=session.hints.weight,
+            failing=failing[:MAX_NAMED],
         )
 
     @override

@@ -139,16 +139,10 @@ class ReportGoingAway:
 
 @dataclass(frozen=True, slots=True)
 class ReportServicesChanged:
-    """The peer, an agent, serves something else from now on."""
+    """The peer, an agent, serves something else from now on, or has other hints for load balancers."""
 
     before: frozenset[ServiceKey]
-
-
-@dataclass(frozen=True, slots=True)
-class ReportHintsChanged:
-    """The peer, an agent, asks for other shares of clients from now on."""
-
-    before: BalanceHints
+    hints: BalanceHints  # before
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +173,6 @@ type Report = (
     | ReportRefused
     | ReportGoingAway
     | ReportServicesChanged
-    | ReportHintsChanged
     | ReportLanesWanted
     | ReportSecret
     | ReportEnded

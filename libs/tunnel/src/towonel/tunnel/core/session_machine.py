@@ -11,7 +11,6 @@ from towonel.tunnel.core.events import (
     LanesRequested,
     MessageReceived,
     ReportGoingAway,
-    ReportHintsChanged,
     ReportOpened,
     ReportServicesChanged,
     SecretRequested,
@@ -129,16 +128,18 @@ class SessionMachine(Machine):
         self, event: MessageReceived[ServicesChanged], _now: float
     ) -> list[Command]:
         """Check how often, and how many services the tenant has then; reach these from now on."""
-        before, services = self.agent.services, frozenset(event.message.services)
-        self._handshake.check_services(self.agent.grant, services)
-        self._agent = replace(self.agent, services=services, hints=self.agent.hints.keep(services))
-        return [ReportServicesChanged(before)]
+        before, services = self.agent, frozenset(event.message.services)
+        self._handshake.check_services(before.grant, services)
+        self._agent = replace(before, services=services, hints=before.hints.keep(services))
+        return [ReportServicesChanged(before.services, before.hints)]
 
     def _change_hints(self, event: MessageReceived[Hints], _now: float) -> list[Command]:
         """Share out clients as the agent asks for from now on."""
-        before, hints = self.agent.hints, unpack(event.message, self.agent.services)
-        self._agent = replace(self.agent, hints=hints)
-        return [] if hints == before else [ReportHintsChanged(before)]
+        before, hints = self.agent, unpack(event.message, self.agent.services)
+        self._agent = replace(before, hints=hints)
+        if hints == before.hints:
+            return []
+        return [ReportServicesChanged(before.services, before.hints)]
 
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
         """Send `GoAway`; open no more streams."""

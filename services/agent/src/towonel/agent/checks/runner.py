@@ -124,10 +124,12 @@ class OriginChecks:
             self._changed.set()
         if state.is_failing and problem is not None:
             if key not in self._problems or self._problems[key] != problem:
-                self._log.warning("origin.check_failed", key=key, service=str(key), detail=problem)
+                self._log.warning(
+                    "origin.check_failed", key=key, service_key=str(key), detail=problem
+                )
             self._problems[key] = problem
         elif not state.is_failing and self._problems.pop(key, None) is not None:
-            self._log.info("origin.check_passed", key=key, service=str(key))
+            self._log.info("origin.check_passed", key=key, service_key=str(key))
         self._update_health()
 
     def _report(self) -> None:

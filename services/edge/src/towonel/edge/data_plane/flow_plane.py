@@ -168,17 +168,14 @@ class FlowPlane(Control, SessionObserver):
             self._tell(SessionGoingAway(session.session_id))
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
-        self._take(session, session.services - before)
-        self._tell_services(session, before - session.services, ended=True)
-
-    @override
-    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
-        if session.session_id not in self._secrets:
-            return
-        if session.hints.weight != before.weight:
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
+        after, marked = session.services, session.hints.find_marked_anew(hints)
+        self._take(session, (after - before) | (after & marked))
+        if session.session_id in self._secrets and session.hints.weight != hints.weight:
             self._tell(SessionWeight(session.session_id, session.hints.weight))
-        self._tell_services(session, session.hints.find_marked_anew(before))
+        self._tell_services(session, before - after, ended=True)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:

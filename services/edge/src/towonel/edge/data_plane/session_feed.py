@@ -61,20 +61,17 @@ class SessionFeed(SessionObserver):
         self._tell(SessionGoingAway(session.session_id))
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
         session_id, after = session.session_id, session.services
-        for some in _batch(after - before):
-            self._tell(SessionServices(session_id, some))
+        if session.hints.weight != hints.weight:
+            self._tell(SessionWeight(session_id, session.hints.weight))
+        marked = session.hints.find_marked_anew(hints) & after
+        for message in _describe_services(session, (after - before) | marked):
+            self._tell(message)
         for some in _batch(before - after):
             self._tell(SessionServices(session_id, some, ended=True))
-
-    @override
-    def on_hints_changed(self, session: Session, before: BalanceHints) -> None:
-        hints = session.hints
-        if hints.weight != before.weight:
-            self._tell(SessionWeight(session.session_id, hints.weight))
-        for message in _describe_services(session, hints.find_marked_anew(before)):
-            self._tell(message)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
