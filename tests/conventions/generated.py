@@ -25,7 +25,7 @@ from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import Machine, State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
-from towonel.wire.session import service_lists
+from towonel.wire.session import balance_hints, service_lists
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -135,7 +135,7 @@ def message_table() -> str:
         messages.ServicesChanged,
         messages.TlsLanesWanted,
         messages.DatagramSecret,
-        messages.Hints,
+        balance_hints.Hints,
     )
     rows = [
         (

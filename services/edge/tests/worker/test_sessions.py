@@ -108,7 +108,7 @@ def test_a_pool_of_a_session_that_goes_away_takes_no_clients(sessions: WorkerSes
 def marks(sessions: WorkerSessions, session_id: bytes) -> tuple[BalanceHints | None, ...]:
     """Return the hints of a session and of its pool, as far as there are any."""
     found = map(sessions.get, (session_id, tls_pool_id(session_id)))
-    return tuple(pool and pool.hints for pool in found)
+    return tuple(None if pool is None else pool.hints for pool in found)
 
 
 def test_hints_of_an_agent_hold_for_its_session_and_its_pool(sessions: WorkerSessions) -> None:
