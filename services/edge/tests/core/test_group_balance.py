@@ -80,9 +80,11 @@ def test_a_standby_comes_after_healthy_agents_and_before_those_that_are_set_asid
         Agent("cooling"),
         Agent("standby", hints=BalanceHints(0)),
     ]
-    ordered = balance.order(WEB, agents, now=0.0, draw=Random(0).randrange)
+    draws = [Random(seed).randrange for seed in range(9)]
+    orders = [balance.order(WEB, agents, now=0.0, draw=draw) for draw in draws]
 
-    assert [agent.name for agent in ordered] == ["standby", "cooling", "failing"]
+    names = [[agent.name for agent in ordered] for ordered in orders]
+    assert names == [["standby", "cooling", "failing"]] * 9
     assert order_names([*agents, Agent("healthy", active=99)])[:2] == ["cooling", "healthy"]
 
 

@@ -72,12 +72,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Descriptor of a socket to accept from: of clients and lanes, of lanes only, or of clients of a TCP service.
-
-    Args:
-        lanes_only: whether it is of lanes.
-        port: that is the service's.
-    """
+    """Descriptor of a socket to accept from: of clients and lanes, of lanes only, or of clients of a TCP service's port."""
 
     lanes_only: bool = False
     port: int | None = None
