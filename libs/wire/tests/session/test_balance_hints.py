@@ -50,6 +50,10 @@ def test_the_first_service_is_the_lowest_bit_of_the_first_byte() -> None:
     assert pack(BalanceHints(7, sticky=last), services).sticky == b"\x00\x04"
 
 
+def test_hints_are_written_whole() -> None:
+    assert write_hints(Hints(7, b"\x01")) == {"weight": 7, "failing": b"\x01", "sticky": b""}
+
+
 def test_bits_behind_the_services_say_nothing() -> None:
     assert unpack(Hints(0, b"\xff", b"\xfe"), [A, B]) == BalanceHints(
         0, frozenset({A, B}), frozenset({B})

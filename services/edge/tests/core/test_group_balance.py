@@ -65,6 +65,16 @@ def test_groups_share_clients_by_weight_however_many_agents_they_have(*, sticky:
     assert all(100 < found[f"b-{number}"] < 240 for number in range(3))
 
 
+def test_each_number_that_can_be_drawn_is_a_place_in_the_weights() -> None:
+    agents = [*of_group("a", 2, 1), *of_group("b", 1, 1), *of_group("c", 3, 1)]
+    drawn = [
+        Balancer().order(WEB, agents, now=0.0, draw=lambda n, at=at: at % n)[0].group
+        for at in range(6)
+    ]
+
+    assert "".join(drawn) == "aabccc"
+
+
 def test_while_a_group_gets_another_weight_the_largest_of_its_agents_counts() -> None:
     old, new = of_group("a", 1, 1), of_group("a", 100, 2)[1:]
     found = share([*old, *new, *of_group("b", 100, 1)])

@@ -11,9 +11,11 @@ leaves, its clients are shared out, and no other moves.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Protocol
 
 from towonel.wire.errors import Code
@@ -171,12 +173,8 @@ def _draw_group(weights: dict[str, int], key: bytes, draw: Draw) -> str:
         return next(iter(weights))
     if key:
         return min(weights, key=lambda group: _score(key, group.encode(), weights[group]))
-    left = draw(sum(weights.values()))
-    for group, weight in weights.items():
-        left -= weight
-        if left < 0:
-            return group
-    raise AssertionError("what is drawn is less than the sum")
+    sums = list(accumulate(weights.values()))
+    return list(weights)[bisect_right(sums, draw(sums[-1]))]
 
 
 def _choose(members: Sequence[Candidate], key: bytes, draw: Draw) -> int:
