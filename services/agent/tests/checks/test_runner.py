@@ -102,6 +102,7 @@ async def test_checks_follow_the_services_and_what_stays_keeps_its_state() -> No
         assert checks.hints == BalanceHints(100, frozenset({SSH}), frozenset({WEB}))
         await until(lambda: not checks.hints.failing)
         checks.change([service(SSH, 3)])
+        assert checks.hints.failing == {SSH}
         await until(lambda: "127.0.0.1:3" in found.probe.asked)
         await until(lambda: not checks.hints.failing)
         checks.change_weight(0)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -67,12 +68,14 @@ def test_groups_share_clients_by_weight_however_many_agents_they_have(*, sticky:
 
 def test_each_number_that_can_be_drawn_is_a_place_in_the_weights() -> None:
     agents = [*of_group("a", 2, 1), *of_group("b", 1, 1), *of_group("c", 3, 1)]
-    drawn = [
-        Balancer().order(WEB, agents, now=0.0, draw=lambda n, at=at: at % n)[0].group
-        for at in range(6)
-    ]
+    draws = [partial(take_number, number) for number in range(6)]
+    drawn = [Balancer().order(WEB, agents, now=0.0, draw=draw)[0].group for draw in draws]
 
     assert "".join(drawn) == "aabccc"
+
+
+def take_number(number: int, below: int) -> int:
+    return number % below
 
 
 def test_while_a_group_gets_another_weight_the_largest_of_its_agents_counts() -> None:
