@@ -26,6 +26,7 @@ from towonel.tunnel.core.machine import Machine, State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
 from towonel.wire.policy.port_ranges import MAX_RANGE_PORTS
+from towonel.wire.session import balance_hints, service_lists
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -135,6 +136,7 @@ def message_table() -> str:
         messages.ServicesChanged,
         messages.TlsLanesWanted,
         messages.DatagramSecret,
+        balance_hints.Hints,
     )
     rows = [
         (
@@ -201,7 +203,7 @@ def limits() -> str:
         "PROXY v2 header from a load balancer": proxy.MAX_HEADER_BYTES,
         "preamble": preamble.MAX_PREAMBLE_BYTES,
         "control frame": messages.MAX_FRAME_BYTES,
-        "services in a Hello": messages.MAX_SERVICES,
+        "services in a Hello": service_lists.MAX_SERVICES,
         "stream window at first": credit.STREAM_WINDOW_BYTES,
         "stream window at most": credit.MAX_STREAM_WINDOW_BYTES,
         "session window": credit.SESSION_WINDOW_BYTES,

@@ -8,7 +8,7 @@ from support.flow_loops import FlowLoop
 
 from towonel.edge.flows.client_flow import PortRoute
 from towonel.edge.flows.flows import Flows
-from towonel.edge.flows.messages import Counters, Start
+from towonel.edge.flows.messages import Counters, SessionAdmitted, SessionServices, Start
 from towonel.edge.flows.sessions import AgentSession
 from towonel.identity.datagrams import DatagramEnd
 from towonel.relay.core.datagram_path import PathState
@@ -20,6 +20,7 @@ from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.preamble import Preamble
+from towonel.wire.session.balance_hints import DEFAULT_WEIGHT
 from towonel.wire.udp import datagrams
 from towonel.wire.udp.datagrams import Record, RecordKind
 
@@ -135,16 +136,23 @@ class EdgeFlows:
         self.flows.set_route(port, PortRoute(service, tenant_id))
 
     def add_agent(
-        self, service: ServiceKey = SERVICE, tenant_id: TenantId = TENANT, *, is_up: bool = True
+        self,
+        service: ServiceKey = SERVICE,
+        tenant_id: TenantId = TENANT,
+        *,
+        is_up: bool = True,
+        group: str = "default",
+        weight: int = DEFAULT_WEIGHT,
     ) -> FlowAgent:
         """Admit an agent whose packets pass, or do not."""
         number = len(self.agents) + 1
         agent = FlowAgent(b"agent-%d" % number, number, self._edge, self.loop)
         self.agents.append(agent)
         sessions = self.flows.sessions
-        sessions.add(agent.id, tenant_id, self.loop.now)
+        admitted = SessionAdmitted(agent.id, tenant_id, agent.id, group, weight)
+        sessions.add(admitted, self.loop.now)
         sessions.add_secret(agent.id, agent.index, agent.secret)
-        sessions.change_services(agent.id, (service.name,), ended=False)
+        sessions.change_services(SessionServices(agent.id, (service.name,)))
         while is_up and agent.link.path.state is not PathState.UP:
             agent.link.tick(self.loop.now)
             self.loop.turn()

@@ -12,7 +12,8 @@ from support.flow_planes import make_flow_plane
 from support.fork_server import start_worker
 from support.hub import TestHub, new_key
 
-from towonel.agent.app import serve_services
+from towonel.agent.checks.probe import OriginProbe
+from towonel.agent.checks.runner import OriginChecks
 from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.services import Service, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
@@ -25,6 +26,7 @@ from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
 from towonel.agent.publishing.publisher import Publisher
 from towonel.agent.reconcile import AgentIdentity, Reconciler
+from towonel.agent.serving import serve_services
 from towonel.agent.timing import HubTiming, LinkTiming
 from towonel.agent.worker.messages import Start
 from towonel.identity.keys import NodeKey, TenantKey
@@ -82,15 +84,19 @@ async def agent(
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             planes = origins, lanes, make_flow_plane(services, resolver, metrics, health, lanes)
             links = Links(tasks, key, (), *planes, resolver, metrics, health, LinkTiming(), "agent")
-            served, serve = _record(partial(serve_services, *planes, links))
-            client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
-            whose = client, tenant, key.public, "default", services
-            publisher = Publisher(*whose, serve, health, metrics)
+            served, serve = _record(partial(serve_services, *planes, _unchecked(dialer), links))
+            client, whose = hub.client(None, way), (tenant, key.public, "default", services)
+            identity = AgentIdentity(token, tenant, key, "default")
+            publisher = Publisher(client, *whose, serve, health, metrics)
             reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
             running = tasks.create_task(reconciler.run())
             yield Agent(key, reconciler, publisher, links, lanes, health, metrics, running, served)
             running.cancel()
             links.close()
+
+
+def _unchecked(dialer: OriginDialer) -> OriginChecks:
+    return OriginChecks((), 1, OriginProbe(dialer), Health(), Metrics())
 
 
 type Serve = Callable[[Sequence[Service]], None]

@@ -31,6 +31,7 @@ from towonel.wire.ids import AgentId, EdgeId, TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import Address
+from towonel.wire.session.balance_hints import BalanceHints
 
 SERVICE = ServiceKey(ServiceKind.HTTPS, "a.eu")
 TENANT = TenantId(b"t" * 32)
@@ -109,7 +110,9 @@ class RecordingPolicy(AdmissionPolicy):
         pass
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
         self.served_before.append(before)
 
     @override

@@ -12,6 +12,7 @@ from towonel.wire.messages import (
     MAX_FRAME_BYTES,
     Abandoned,
     Challenge,
+    DatagramSecret,
     Decoder,
     GoAway,
     Hello,
@@ -19,17 +20,20 @@ from towonel.wire.messages import (
     Message,
     Renew,
     ServicesChanged,
+    TlsLanesWanted,
     Welcome,
     Window,
     encode,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.session.balance_hints import Hints
 
 UINTS = st.integers(0, 2**63 - 1)
 KEYS = st.one_of(
     st.sampled_from(["a.eu", "*.example.eu"]).map(lambda n: ServiceKey(ServiceKind.HTTPS, n)),
     st.sampled_from(["ssh", "my game"]).map(lambda n: ServiceKey(ServiceKind.UDP, n)),
 )
+HINTS = st.builds(Hints, st.integers(0, 1000), st.binary(max_size=9), st.binary(max_size=9))
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(
         Challenge,
@@ -44,6 +48,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.lists(KEYS, max_size=5).map(tuple),
         st.binary(min_size=64, max_size=64),
         st.text(st.characters(exclude_categories=["Cs"]), max_size=64),
+        HINTS,
     ),
     st.builds(
         Welcome,
@@ -56,6 +61,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Renew, st.binary(max_size=200)),
     st.builds(LanesWanted, UINTS),
     st.builds(ServicesChanged, st.lists(KEYS, max_size=5).map(tuple)),
+    HINTS,
 )
 
 
@@ -78,11 +84,19 @@ def test_messages_come_out_as_they_went_in_wherever_they_are_cut(
 
 def test_the_numbers_of_messages_are_frozen() -> None:
     first = (Challenge, Hello, Welcome, Window, Abandoned, GoAway, Renew, LanesWanted)
-    kinds = (*first, ServicesChanged)
+    kinds = (*first, ServicesChanged, TlsLanesWanted, DatagramSecret, Hints)
 
-    assert [kind.type for kind in kinds] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert [kind.type for kind in kinds] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     assert encode(GoAway()) == bytes.fromhex("00000003 82 06 a0")
     assert encode(LanesWanted(2)) == bytes.fromhex("0000000a 82 08 a1 65 636f756e74 02")
+
+
+def test_a_hello_without_hints_is_what_it_was_before_there_were_any() -> None:
+    before = frame([2, HELLO])
+    hello = Hello(1, b"g", (ServiceKey(ServiceKind.HTTPS, "a.eu"),), bytes(64), "x")
+
+    assert encode(hello) == before
+    assert list(Decoder().feed(before)) == [hello]
 
 
 def test_a_welcome_without_lanes_is_what_it_was_before_there_were_any() -> None:
@@ -136,6 +150,8 @@ HELLO = {
         [2, {**HELLO, "signature": bytes(63)}],
         [2, {**HELLO, "software": "x" * 65}],
         [2, {**HELLO, "grant": bytes(1025)}],
+        [2, {**HELLO, "hints": 1}],
+        [12, {"weight": 1001}],
         [3, {"session_id": bytes(15)}],
         [3, {"session_id": bytes(16), "lane_secret": bytes(31)}],
         [3, {"session_id": bytes(16), "lane_secret": "x" * 32}],

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import override
 
 import pytest
@@ -22,6 +23,7 @@ from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.messages import GoAway
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.session.balance_hints import BalanceHints
 
 
 class FailingHealth(Health):
@@ -82,7 +84,7 @@ async def test_the_end_of_each_link_is_logged_whoever_ends_it() -> None:
 class ChangingPolicy(RecordingPolicy):
     """Policy of an edge whose agent changes its services just when it is admitted."""
 
-    change: Callable[[], None] = field(kw_only=True)
+    change: Callable[[], object] = field(kw_only=True)
 
     @override
     def on_admitted(self, session: Session) -> None:
@@ -110,6 +112,28 @@ async def test_an_edge_is_told_of_other_services_on_a_link_that_is_open_or_being
 
             assert policy.served_before == [{SERVICE}]
             assert policy.sessions[0].services == {other}
+
+
+@pytest.mark.parametrize("is_dialling", [True, False])
+async def test_an_edge_is_told_of_other_hints_also_with_other_services(is_dialling: bool) -> None:
+    health, other = Health(), ServiceKey(ServiceKind.HTTPS, "other.eu")
+    first, then = BalanceHints(7), BalanceHints(0, frozenset({other}))
+    async with linking(health, TIMING) as links:
+        links.change_hints(first)
+        change = partial(links.change_hints, then if is_dialling else first)
+        policy = ChangingPolicy(change=change)
+        async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy) as edge:
+            links.update_edges([Edge(IDENTITY, (("127.0.0.1", edge.port),))])
+            await until(lambda: health.ready)
+            session = policy.sessions[0]
+            if not is_dialling:
+                assert session.hints == first
+                links.change_hints(then)
+            await until(lambda: session.hints == BalanceHints(0))
+            links.change_services((SERVICE, other))
+            await until(lambda: session.hints == then)
+
+            assert session.services == {SERVICE, other}
 
 
 async def test_an_edge_is_told_the_software_of_the_agent() -> None:

@@ -18,6 +18,7 @@ from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.session.balance_hints import NO_HINTS
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
 LIMITS = SessionLimits(9, 9, send_bytes_per_tenant=1, receive_bytes_per_tenant=2**22)
@@ -48,7 +49,7 @@ def session_of(tenant: TenantId, number: int) -> Session:
     number_bytes = number.to_bytes(16)
     ids = {"session_id": number_bytes, "agent_id": number_bytes, "tenant_id": tenant}
     rest = {"services": frozenset[object](), "group": "home", "peer": "192.0.2.1:9"}
-    session = SimpleNamespace(**ids, **rest, has_streams=True)
+    session = SimpleNamespace(**ids, **rest, has_streams=True, hints=NO_HINTS)
     session.share_services = lambda services: setattr(session, "services", services)
     return cast(Session, session)
 
@@ -104,7 +105,7 @@ async def test_an_agent_that_serves_something_else_is_found_by_that_alone(
     sessions.on_admitted(session)
     session.share_services(names(1, 3))
     with capture_logs() as lines:
-        sessions.on_services_changed(session, names(0, 2))
+        sessions.on_services_changed(session, names(0, 2), NO_HINTS)
 
     found = [list(sessions.find(ALICE, service)) for service in sorted(names(0, 3))]
     assert found == [[], [session], [session]]

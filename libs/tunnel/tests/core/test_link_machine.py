@@ -11,6 +11,7 @@ from towonel.tunnel.core.events import (
     ConnectionClosed,
     GoAwayRequested,
     HandshakeCompleted,
+    HintsRequested,
     MessageReceived,
     RenewRequested,
     ReportEnded,
@@ -36,6 +37,7 @@ from towonel.wire.messages import (
     ServicesChanged,
     Welcome,
 )
+from towonel.wire.session.balance_hints import Hints
 
 CHALLENGE = Challenge((1,), b"n" * 32, EDGE.public)
 WELCOME = Welcome(b"s" * 16)
@@ -95,6 +97,15 @@ def test_an_edge_is_told_what_is_served_from_now_on_once_the_link_is_open() -> N
     assert dialogue.machine.handle(request, 103) == [Send(ServicesChanged((SERVICE,)))]
     dialogue.hear(GoAway(), 104)
     assert dialogue.machine.handle(request, 105) == [Send(ServicesChanged((SERVICE,)))]
+
+
+def test_an_edge_is_told_other_hints_once_the_link_is_open() -> None:
+    request, answered, dialogue = HintsRequested(Hints(7)), Dialogue().answer(), Dialogue().open()
+
+    assert answered.machine.handle(request, 102) == []
+    assert dialogue.machine.handle(request, 103) == [Send(Hints(7))]
+    dialogue.hear(GoAway(), 104)
+    assert dialogue.machine.handle(request, 105) == [Send(Hints(7))]
 
 
 @pytest.mark.parametrize("has_answered", [False, True])

@@ -1,5 +1,6 @@
 """Dialogues with the edge's end of a session, at times that the test chooses."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ from towonel.wire.messages import (
     Welcome,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.session.balance_hints import NO_HINTS, BalanceHints, Hints, pack
 
 NONCE, SESSION_ID, LANE_SECRET = b"n" * 32, b"s" * 16, b"l" * 32
 GRANT_S, UNIX_MS = 60, 1_800_000_000_000
@@ -153,15 +155,47 @@ def test_an_agent_changes_what_it_serves_also_while_it_goes_away() -> None:
     dialogue, other = Dialogue().open(), ServiceKey(ServiceKind.HTTPS, "other.eu")
 
     assert dialogue.hear(ServicesChanged((other,)), 102) == [
-        ReportServicesChanged(frozenset({SERVICE}))
+        ReportServicesChanged(frozenset({SERVICE}), NO_HINTS)
     ]
     assert dialogue.machine.agent.services == {other}
     dialogue.hear(GoAway(), 103)
-    assert dialogue.hear(ServicesChanged(()), 104) == [ReportServicesChanged(frozenset({other}))]
+    assert dialogue.hear(ServicesChanged(()), 104) == [
+        ReportServicesChanged(frozenset({other}), NO_HINTS)
+    ]
     assert (dialogue.machine.state, dialogue.machine.agent.services) == (
         State.GOING_AWAY,
         frozenset(),
     )
+
+
+def test_an_agent_has_hints_for_load_balancers_from_its_hello_on() -> None:
+    dialogue = Dialogue().challenge()
+    hints = BalanceHints(0, frozenset({SERVICE}))
+    hello = replace(dialogue.hello(), hints=pack(hints, [SERVICE]))
+
+    assert dialogue.hear(hello, 101) == [Send(WELCOME), ReportOpened()]
+    assert dialogue.machine.agent.hints == hints
+
+
+def test_an_agent_changes_its_hints_also_while_it_goes_away() -> None:
+    dialogue, failing = Dialogue().open(), Hints(7, b"\x01")
+
+    assert dialogue.hear(failing, 102) == [ReportServicesChanged(frozenset({SERVICE}), NO_HINTS)]
+    assert dialogue.hear(failing, 103) == []
+    dialogue.hear(GoAway(), 104)
+    assert dialogue.hear(Hints(7), 105) == [
+        ReportServicesChanged(frozenset({SERVICE}), BalanceHints(7, frozenset({SERVICE})))
+    ]
+    assert dialogue.machine.agent.hints == BalanceHints(7)
+    assert dialogue.machine.state is State.GOING_AWAY
+
+
+def test_hints_about_services_that_are_served_no_more_are_forgotten() -> None:
+    dialogue = Dialogue().open()
+    dialogue.hear(Hints(7, b"\x01", b"\x01"), 102)
+    dialogue.hear(ServicesChanged(()), 103)
+
+    assert dialogue.machine.agent.hints == BalanceHints(7)
 
 
 def test_services_that_the_edge_does_not_take_end_the_session() -> None:

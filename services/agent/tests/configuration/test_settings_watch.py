@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +15,11 @@ from support.stack import until
 
 from towonel.agent.configuration.reading import read_settings
 from towonel.agent.configuration.settings_watch import ReadSettings, SettingsWatch
-from towonel.agent.core.services import Service
 from towonel.agent.settings import AgentSettings
 from towonel.runtime.admin import Health
 from towonel.wire.tokens import InviteToken
 
-type Change = Callable[[Sequence[Service]], None]
+type Change = Callable[[AgentSettings], None]
 TOKEN = InviteToken("http://127.0.0.1:1", bytes(16), bytes(32), bytes(32)).encode()
 
 
@@ -49,8 +48,8 @@ class Watched:
         """What a watch is made of."""
         return self.read(), self.change, self.read, self.health
 
-    def change(self, services: Sequence[Service]) -> None:
-        self.served.append([service.key.name for service in services])
+    def change(self, settings: AgentSettings) -> None:
+        self.served.append([service.key.name for service in settings.all_services])
 
     def events(self) -> list[str]:
         return [line["event"] for line in self.lines]

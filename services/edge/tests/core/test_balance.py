@@ -15,6 +15,7 @@ from towonel.edge.core.balance import (
     Balancer,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.session.balance_hints import NO_HINTS, BalanceHints
 
 WEB = ServiceKey(ServiceKind.HTTPS, "app.example.eu")
 SSH = ServiceKey(ServiceKind.TCP, "ssh")
@@ -26,6 +27,12 @@ class Agent:
     active: int = 0
     is_silent: bool = False
     going_away: bool = False
+    group: str = "default"
+    hints: BalanceHints = NO_HINTS
+
+    @property
+    def agent_id(self) -> bytes:
+        return self.name.encode()
 
     @property
     def session_id(self) -> bytes:

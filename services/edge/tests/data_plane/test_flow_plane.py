@@ -34,6 +34,7 @@ from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
+from towonel.wire.session.balance_hints import NO_HINTS
 from towonel.wire.udp.datagrams import Record, RecordKind
 
 type Counted = Callable[..., float]
@@ -72,7 +73,7 @@ class Plane:
         channel = SimpleNamespace(request=self.requested.append)
         ids = {"session_id": b"s" * 16, "agent_id": b"a" * 32, "tenant_id": TENANT}
         rest = {"group": "home", "peer": "192.0.2.1:9", "has_streams": True, "going_away": False}
-        session = SimpleNamespace(**ids, **rest, services=services, channel=channel)
+        session = SimpleNamespace(**ids, **rest, services=services, channel=channel, hints=NO_HINTS)
         session.share_services = lambda each: setattr(session, "services", each)
         return cast("Session", session)
 
@@ -228,7 +229,7 @@ async def test_a_session_gets_one_secret_when_its_first_service_of_udp_comes(pla
     for names in ({"one"}, {"one", "two"}, {"two"}):
         before = session.services
         session.share_services(frozenset(map(service, names)))
-        plane.plane.on_services_changed(session, before)
+        plane.plane.on_services_changed(session, before, NO_HINTS)
 
     assert len(plane.requested) == 1
     assert len(plane.requested[0].secret) == 32

@@ -2,10 +2,12 @@
 
 import socket
 
+import pytest
 from support.flow_agents import PORT, SERVICE, EdgeFlows, FlowAgent, datagrams_to, read_opening
 
 from towonel.edge.core.balance import FIRST_PAUSE_S
 from towonel.edge.flows.flows import CARRIER_PAUSE_S
+from towonel.edge.flows.messages import SessionServices
 from towonel.identity.datagrams import DatagramEnd, DatagramKeys
 from towonel.relay.core.datagram_path import DOWN_S
 from towonel.relay.flows.carrier import IDLE_S, UNNEEDED_S
@@ -19,6 +21,7 @@ from towonel.wire.udp.datagrams import (
 )
 
 DATA = RecordKind.DATA
+NAMES = (SERVICE.name,)
 
 
 def count_flows(edge: EdgeFlows, agents: list[FlowAgent], clients: int) -> list[int]:
@@ -67,11 +70,11 @@ def test_a_session_that_goes_away_keeps_its_flows_and_gets_no_new_ones(edge: Edg
 
 def test_a_service_that_has_ended_on_a_session_gets_no_new_flows_there(edge: EdgeFlows) -> None:
     agent, other = edge.add_agent(), edge.add_agent()
-    edge.flows.sessions.change_services(agent.id, (SERVICE.name,), ended=True)
-    edge.flows.sessions.change_services(b"unknown", (SERVICE.name,), ended=False)
+    edge.flows.sessions.change_services(SessionServices(agent.id, NAMES, ended=True))
+    edge.flows.sessions.change_services(SessionServices(b"unknown", NAMES))
 
     assert count_flows(edge, [agent, other], 4) == [0, 4]
-    edge.flows.sessions.change_services(other.id, (SERVICE.name,), ended=True)
+    edge.flows.sessions.change_services(SessionServices(other.id, NAMES, ended=True))
     assert count_flows(edge, [agent, other], 1) == [0, 0]
 
 
@@ -95,6 +98,40 @@ def test_a_session_whose_flow_ends_as_it_should_does_not_cool_down(edge: EdgeFlo
     edge.loop.turn()
 
     assert count_flows(edge, [agent, other], 4) == [2, 2]
+
+
+@pytest.mark.parametrize("code", [Code.GOING_AWAY, Code.LIMIT_EXCEEDED, Code.SUPERSEDED])
+def test_an_agent_that_ends_a_flow_for_itself_keeps_its_share(edge: EdgeFlows, code: Code) -> None:
+    agent = edge.add_agent()
+    _, number = edge.begin(agent)
+    other = edge.add_agent()
+    agent.end(number, code)
+    edge.loop.turn()
+
+    assert count_flows(edge, [agent, other], 4) == [2, 2]
+
+
+def test_a_standby_gets_flows_while_no_other_agent_can_take_them(edge: EdgeFlows) -> None:
+    active, standby = edge.add_agent(), edge.add_agent(group="spare", weight=0)
+
+    assert count_flows(edge, [active, standby], 3) == [3, 0]
+    edge.flows.sessions.change_services(SessionServices(active.id, NAMES, failing=True))
+    assert count_flows(edge, [active, standby], 3) == [0, 3]
+    edge.flows.sessions.change_services(SessionServices(active.id, NAMES))
+    edge.flows.sessions.change_weight(active.id, 0)
+    edge.flows.sessions.change_weight(standby.id, 1)
+    edge.flows.sessions.change_weight(b"unknown", 1)
+    assert count_flows(edge, [active, standby], 3) == [0, 3]
+
+
+def test_clients_of_one_address_stay_with_one_agent_where_the_service_wants_it(
+    edge: EdgeFlows,
+) -> None:
+    agents = [edge.add_agent(), edge.add_agent()]
+    for agent in agents:
+        edge.flows.sessions.change_services(SessionServices(agent.id, NAMES, sticky=True))
+
+    assert sorted(count_flows(edge, agents, 6)) == [0, 6]
 
 
 def test_a_session_whose_packets_do_not_pass_gets_flows_only_where_there_is_no_other(

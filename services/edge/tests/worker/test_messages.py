@@ -29,6 +29,7 @@ from towonel.edge.worker.messages import (
     SessionGoingAway,
     SessionOffered,
     SessionServices,
+    SessionWeight,
     Settled,
 )
 from towonel.relay.channel import Channel, ChannelMessage
@@ -45,6 +46,7 @@ MESSAGES: list[Message] = [
     RouteIndex(is_new=True),
     SessionAdmitted(b"s" * 16, b"t" * 32, b"", 0.25),
     SessionServices(b"s" * 16, ["https:app.example.eu"]),
+    SessionWeight(b"s" * 16, 7),
     SessionGoingAway(b"s" * 16),
     SessionEnded(b"s" * 16, Code.TENANT_REVOKED),
     Accepted(),

@@ -6,14 +6,16 @@ import pytest
 from support.relay import EdgeEnd
 
 from towonel.edge.core.balance import Balancer
-from towonel.edge.worker.messages import SessionAdmitted
+from towonel.edge.worker.messages import SessionAdmitted, SessionServices, SessionWeight, Settled
 from towonel.edge.worker.sessions import WorkerSessions
 from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
+from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.lane_admission import tls_pool_id
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.session.balance_hints import BalanceHints
 
 
 @pytest.fixture
@@ -101,3 +103,29 @@ def test_a_pool_of_a_session_that_goes_away_takes_no_clients(sessions: WorkerSes
 
     assert pool is not None
     assert pool.going_away
+
+
+def marks(sessions: WorkerSessions, session_id: bytes) -> tuple[BalanceHints | None, ...]:
+    """Return the hints of a session and of its pool, as far as there are any."""
+    found = map(sessions.get, (session_id, tls_pool_id(session_id)))
+    return tuple(None if pool is None else pool.hints for pool in found)
+
+
+def test_hints_of_an_agent_hold_for_its_session_and_its_pool(sessions: WorkerSessions) -> None:
+    session_id, ssh = bytes([1]) * 16, ServiceKey(ServiceKind.TCP, "ssh")
+    sessions.change(SessionAdmitted(session_id, b"a" * 32, b"k" * 32, 0.01, group="g", weight=7))
+    sessions.change(SessionWeight(session_id, 0))
+    assert marks(sessions, session_id) == (BalanceHints(0), None)
+    sessions.change(SessionServices(session_id, ["tcp:ssh"], failing=True))
+    sessions.change(SessionWeight(b"gone" * 4, 9))
+
+    assert marks(sessions, session_id) == (BalanceHints(0, frozenset({ssh})),) * 2
+    sessions.change(SessionServices(session_id, ["tcp:ssh"], sticky=True))
+    assert marks(sessions, session_id) == (BalanceHints(0, sticky=frozenset({ssh})),) * 2
+    sessions.change(SessionServices(session_id, ["tcp:ssh"], ended=True))
+    assert marks(sessions, session_id) == (BalanceHints(0),) * 2
+
+
+def test_what_control_says_of_anything_but_sessions_is_refused(sessions: WorkerSessions) -> None:
+    with pytest.raises(ProtocolError):
+        sessions.change(Settled())

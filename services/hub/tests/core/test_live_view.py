@@ -254,3 +254,15 @@ def test_an_edge_that_ended_in_order_is_not_live() -> None:
 
     assert list(seen.edges) == [BERLIN]
     assert list(seen.agents) == [BERLIN]
+
+
+def test_services_fail_as_edges_say_by_bits_of_what_was_announced() -> None:
+    keys = [f"tcp:{number}" for number in range(10)]
+    first = session(ALICE, services=keys, failing="0102", weight=7)
+    second = session(ALICE, services=keys, failing="02", weight=0, since_ms=NOW_MS)
+    view = LiveView({b"one": (NOW_MS, report(first)), b"two": (NOW_MS, report(second))}, NOW_MS)
+    agent = view.agents[ALICE]
+
+    assert agent.services_failing == ("tcp:0", "tcp:1", "tcp:9")
+    assert agent.weight == 0
+    assert [view.count_failing(TENANT, key) for key in (*keys[:3], "tcp:none")] == [1, 1, 0, 0]

@@ -98,4 +98,6 @@ def _listener_rows(listeners: list[Listener]) -> Rows:
 
 def _to_row(item: ServiceItem) -> tuple[str, ...]:
     tenant, live = item.tenant_id.hex()[:SHORT], str(item.agents_live)
+    if item.agents_failing:
+        live += f", {item.agents_failing} failing"
     return item.key, item.name, item.tls_mode, item.group, live, tenant, format_listeners(item)

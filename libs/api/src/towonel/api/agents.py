@@ -114,6 +114,8 @@ class AgentItem(Answer):
 
     It `is_displaced` while another agent of its group published other services after it did, and
     `is_by_tcp` while a session of it goes over TCP, because UDP between it and the edge gets no answer.
+    `weight` is its group's share beside other groups, 0 for a standby; null while it is not live, and of edges of an
+    older version. `services_failing` are those whose origins fail its checks: `https:app.example.eu`, `tcp:ssh`.
     """
 
     agent_id: Hex32
@@ -128,6 +130,8 @@ class AgentItem(Answer):
     connections_active: int
     is_displaced: bool = False
     is_by_tcp: bool = False
+    weight: int | None = None
+    services_failing: list[str] = Field(default_factory=list[str])
     sessions: list[AgentSession] = Field(default_factory=list[AgentSession])
 
 

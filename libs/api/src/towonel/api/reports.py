@@ -36,6 +36,8 @@ class SessionReport(Request):
     `is_by_tcp` where the agent gets no answer over UDP; its clients come over lanes alone.
     `way` is how its clients reach it now, and `way_reason` why that is no lane; `active_streams` counts
     clients of both. An edge of an older version says nothing of lanes.
+    `weight` is of the agent's group. `failing` has a bit of each of `services` whose origin fails its check, in
+    hexadecimal: that of the first is the lowest of the first byte.
     """
 
     session_id: Annotated[bytes, HexCodec(16)]
@@ -51,6 +53,14 @@ class SessionReport(Request):
     way: Way | None = None
     way_reason: WayReason | None = None
     lanes: tuple[Count, Count, Count] = (0, 0, 0)  # idle, in use, wanted
+    weight: int | None = Field(default=None, ge=0, le=1000)
+    failing: str = Field(default="", max_length=2 * MAX_SERVICES // 8, pattern="^([0-9a-f]{2})*$")
+
+    @property
+    def services_failing(self) -> list[str]:
+        """Those of `services` whose origins fail their checks."""
+        bits = int.from_bytes(bytes.fromhex(self.failing), "little")
+        return [key for place, key in enumerate(self.services) if bits >> place & 1]
 
 
 class ListenerReport(Request):

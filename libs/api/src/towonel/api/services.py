@@ -118,6 +118,8 @@ class ServiceItem(Answer):
     """A service that a group publishes; `key` is its route: `https:app.example.eu`, `tcp:2222`, `udp:27015-27030`.
 
     A range of ports is from `port` to `last_port`.
+
+    Of `agents_live`, which serve it in any group, `agents_failing` are those whose origin fails its check.
     """
 
     key: str
@@ -130,6 +132,7 @@ class ServiceItem(Answer):
     group: str
     created_at: AwareDatetime
     agents_live: int
+    agents_failing: int = 0
     allow_cidrs: list[str] = Field(default_factory=list[str])
     deny_cidrs: list[str] = Field(default_factory=list[str])
     is_served: IsServed = True

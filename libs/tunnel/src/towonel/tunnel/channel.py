@@ -35,6 +35,7 @@ from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, ProtocolError, TowonelError
 from towonel.wire.messages import Abandoned, Decoder, Message, Window, encode
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import BalanceHints
 
 MAX_CONTROL_BYTES = 1024 * 1024  # of ours, without an acknowledgement
 
@@ -58,8 +59,8 @@ class ChannelHandler(Protocol):
         """The peer wants no new streams."""
         ...
 
-    def on_services_changed(self, before: frozenset[ServiceKey]) -> None:
-        """The peer, an agent, serves something else; an edge that says so is refused before."""
+    def on_services_changed(self, before: frozenset[ServiceKey], hints: BalanceHints) -> None:
+        """The peer, an agent, serves something else or has other hints; an edge that says so is refused before."""
         raise AssertionError("an agent is told nothing of the kind")
 
     def on_lanes_wanted(self, count: int, *, inside_tls: bool) -> None:
@@ -201,14 +202,21 @@ class Channel(ConnectionHandler):
                 self._handler.on_refused(reason)
             case ReportGoingAway():
                 self._handler.on_going_away()
-            case ReportServicesChanged(before):
-                self._handler.on_services_changed(before)
+            case ReportEnded(reason):
+                self._handler.on_ended(reason)
+            case _:
+                self._report_change(report)
+
+    def _report_change(
+        self, report: ReportServicesChanged | ReportLanesWanted | ReportSecret
+    ) -> None:
+        match report:
+            case ReportServicesChanged(before, hints):
+                self._handler.on_services_changed(before, hints)
             case ReportLanesWanted(count, inside_tls):
                 self._handler.on_lanes_wanted(count, inside_tls=inside_tls)
             case ReportSecret(index, secret):
                 self._handler.on_secret(index, secret)
-            case ReportEnded(reason):
-                self._handler.on_ended(reason)
             case _:
                 assert_never(report)
 

@@ -13,6 +13,7 @@ from towonel.tunnel.quic.address_race import open_any
 from towonel.tunnel.quic.udp import Address
 from towonel.tunnel.stream_requests import Handle, StreamTasks
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import NO_HINTS, BalanceHints
 
 
 @contextlib.asynccontextmanager
@@ -25,6 +26,7 @@ async def dial(
     services: Collection[ServiceKey],
     handle: Handle,
     software: str,
+    hints: BalanceHints = NO_HINTS,
     timing: Timing = DEFAULT_TIMING,
 ) -> AsyncGenerator[Link]:
     """Link to an edge while the context lasts; its end closes the link and every stream.
@@ -37,6 +39,7 @@ async def dial(
         services: of this agent.
         handle: serves each client; it runs in a task of its own.
         software: of this agent, for the edge's log; at most 64 characters.
+        hints: for load balancers.
         timing: `welcome_s`, `address_delay_s`, `preamble_s`, and those of the connection.
 
     Raises:
@@ -45,7 +48,7 @@ async def dial(
         Unavailable: SESSION_LOST where no address answers within `welcome_s`.
     """
     edge.check()
-    handshake = AgentHandshake(key, grant, services, software)
+    handshake = AgentHandshake(key, grant, services, software, hints)
     async with _hold_link(addresses, edge, handshake, handle, timing) as link:
         yield link
 

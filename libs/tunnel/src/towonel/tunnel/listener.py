@@ -35,6 +35,7 @@ from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import AgentId, EdgeId
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import BalanceHints
 
 RESET_KEY = "towonel 2026-11 stateless reset"  # what the edge's key is asked for
 
@@ -138,8 +139,10 @@ class Listener(SessionListener):
         self._policy.on_going_away(session)
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
-        self._policy.on_services_changed(session, before)
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
+        self._policy.on_services_changed(session, before, hints)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:

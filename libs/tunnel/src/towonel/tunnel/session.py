@@ -24,6 +24,7 @@ from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.messages import NONCE_BYTES, SECRET_BYTES, SESSION_ID_BYTES
 from towonel.wire.names import ServiceKey
 from towonel.wire.preamble import Preamble
+from towonel.wire.session.balance_hints import BalanceHints
 
 ACCEPTED = b"\x01"
 
@@ -39,8 +40,10 @@ class SessionListener(Protocol):
         """The agent of a session takes no more clients on it."""
         ...
 
-    def on_services_changed(self, session: "Session", before: frozenset[ServiceKey]) -> None:
-        """The agent of a session serves something else than before."""
+    def on_services_changed(
+        self, session: "Session", before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
+        """The agent of a session serves something else than before, or has other hints."""
         ...
 
     def on_ended(self, session: "Session", code: Code) -> None:
@@ -102,6 +105,7 @@ class Session(ChannelHandler):
     group: str
     software: str
     since_ms: int  # Unix time of the admission
+    hints: BalanceHints  # for load balancers
 
     def __init__(
         self,
@@ -204,7 +208,7 @@ class Session(ChannelHandler):
     def on_opened(self) -> None:
         agent, grant = self._machine.agent, self._machine.agent.grant
         self.agent_id, self.tenant_id, self.group = grant.agent_id, grant.tenant_id, grant.group
-        self.software, self.since_ms = agent.software, agent.since_ms
+        self.software, self.since_ms, self.hints = agent.software, agent.since_ms, agent.hints
         self._listener.on_admitted(self)
 
     @override
@@ -216,8 +220,9 @@ class Session(ChannelHandler):
         self._listener.on_going_away(self)
 
     @override
-    def on_services_changed(self, before: frozenset[ServiceKey]) -> None:
-        self._listener.on_services_changed(self, before)
+    def on_services_changed(self, before: frozenset[ServiceKey], hints: BalanceHints) -> None:
+        self.hints = self._machine.agent.hints
+        self._listener.on_services_changed(self, before, hints)
 
     @override
     def on_ended(self, reason: CloseReason) -> None:

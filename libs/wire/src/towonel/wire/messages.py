@@ -9,19 +9,20 @@ Unknown types and keys are ignored, so that a newer peer can send more.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 from towonel.wire import cbor
 from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
+from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import NO_MESSAGE, Hints, read_hints, write_hints
+from towonel.wire.session.service_lists import read_services, write_services
 from towonel.wire.udp.datagrams import MAX_INDEX
 
 PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 64 * 1024
-MAX_SERVICES = 1000  # with names of ordinary length they fit a frame
 MAX_VERSIONS = 16
 MAX_GRANT_BYTES = 1024
 MAX_SOFTWARE_CHARS = 64
@@ -53,6 +54,7 @@ class Hello:
     services: tuple[ServiceKey, ...]
     signature: bytes
     software: str
+    hints: Hints = NO_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ type Message = (
     | TlsLanesWanted
     | ServicesChanged
     | DatagramSecret
+    | Hints
 )
 
 
@@ -210,27 +213,11 @@ def _read_hello(fields: Fields) -> Hello:
     return Hello(
         fields.uint("version"),
         fields.octets("grant", at_most=MAX_GRANT_BYTES),
-        _read_services(fields),
+        read_services(fields),
         fields.octets("signature", SIGNATURE_BYTES),
         fields.text("software", MAX_SOFTWARE_CHARS),
+        read_hints(Fields.of(fields.values.get("hints", {}))),
     )
-
-
-def _read_services(fields: Fields) -> tuple[ServiceKey, ...]:
-    return tuple(_read_service(item) for item in fields.items("services", MAX_SERVICES))
-
-
-def _read_service(item: object) -> ServiceKey:
-    pair = Fields(
-        dict(zip(("kind", "name"), cast("list[object]", item), strict=False))
-        if isinstance(item, list)
-        else {}
-    )
-    kind = pair.text("kind", 8)
-    if kind not in ServiceKind:
-        raise field_error("kind", "must be https, tcp or udp")
-    name = pair.text("name", MAX_HOSTNAME_CHARS)
-    return parse_service_key(ServiceKind(kind), name)
 
 
 def _read_welcome(fields: Fields) -> Welcome:
@@ -258,14 +245,11 @@ def _write_hello(message: Hello) -> Mapping[str, Any]:
     return {
         "version": message.version,
         "grant": message.grant,
-        "services": _write_services(message.services),
+        "services": write_services(message.services),
         "signature": message.signature,
         "software": message.software,
+        **({} if message.hints == NO_MESSAGE else {"hints": write_hints(message.hints)}),
     }
-
-
-def _write_services(services: Iterable[ServiceKey]) -> list[list[str]]:
-    return [[str(key.kind), key.name] for key in services]
 
 
 _READERS: Mapping[int, Callable[[Fields], Message]] = {
@@ -278,10 +262,11 @@ _READERS: Mapping[int, Callable[[Fields], Message]] = {
     Renew.type: lambda fields: Renew(fields.octets("grant", at_most=MAX_GRANT_BYTES)),
     LanesWanted.type: lambda fields: LanesWanted(fields.uint("count")),
     TlsLanesWanted.type: lambda fields: TlsLanesWanted(fields.uint("count")),
-    ServicesChanged.type: lambda fields: ServicesChanged(_read_services(fields)),
+    ServicesChanged.type: lambda fields: ServicesChanged(read_services(fields)),
     DatagramSecret.type: lambda fields: DatagramSecret(
         fields.uint("index", MAX_INDEX), fields.octets("secret", SECRET_BYTES)
     ),
+    Hints.type: read_hints,
 }
 _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     Challenge: lambda m: {"versions": list(m.versions), "nonce": m.nonce, "edge_id": m.edge_id},
@@ -293,6 +278,7 @@ _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     Renew: lambda m: {"grant": m.grant},
     LanesWanted: lambda m: {"count": m.count},
     TlsLanesWanted: lambda m: {"count": m.count},
-    ServicesChanged: lambda m: {"services": _write_services(m.services)},
+    ServicesChanged: lambda m: {"services": write_services(m.services)},
     DatagramSecret: lambda m: {"index": m.index, "secret": m.secret},
+    Hints: write_hints,
 }

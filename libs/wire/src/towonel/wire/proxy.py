@@ -26,6 +26,7 @@ _VERSION_1 = b"PROXY "
 _TCP4, _TCP6 = 0x11, 0x21
 _FIXED = struct.Struct(">12sBBH")
 _TLV = struct.Struct(">BH")
+LOCAL = _FIXED.pack(SIGNATURE, _LOCAL, 0, 0)
 _PORTS = struct.Struct(">HH")
 _ADDRESSES_4 = struct.Struct(">IIHH")
 

@@ -3,19 +3,15 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 import structlog
 
+from towonel.agent.checks.probe import OriginProbe
+from towonel.agent.checks.runner import OriginChecks
 from towonel.agent.configuration.settings_watch import ReadSettings, watch_settings
-from towonel.agent.core.services import (
-    Service,
-    select_flows,
-    select_streams,
-    tabulate_origins,
-)
+from towonel.agent.core.services import select_flows, select_streams, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.data_plane.flow_plane import FlowPlane
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
@@ -27,6 +23,7 @@ from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
 from towonel.agent.publishing.publisher import Publisher
 from towonel.agent.reconcile import AgentIdentity, Reconciler
+from towonel.agent.serving import serve_services
 from towonel.agent.settings import AgentSettings, LaneMode
 from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.agent.worker.messages import Start
@@ -92,14 +89,25 @@ class Agent:
             start_process=start_worker or self.modules.exec_worker("towonel.agent.worker"),
         )
         self.flows = self._make_flows(origin_log)
+        dialer = OriginDialer(self.resolver, settings.origin_timeout_secs)
+        self.checks = self._make_checks(dialer)
         self.origins = Origins(
             tabulate_origins(settings.all_services),
-            OriginDialer(self.resolver, settings.origin_timeout_secs),
+            dialer,
             self.metrics,
             origin_log,
             max_streams=settings.max_streams,
             counts=clients.counts,
             timing=timing.origins,
+        )
+
+    def _make_checks(self, dialer: OriginDialer) -> OriginChecks:
+        return OriginChecks(
+            self.settings.all_services,
+            self.settings.weight,
+            OriginProbe(dialer),
+            self.health,
+            self.metrics,
         )
 
     def _make_flows(self, origin_log: OriginLog) -> FlowPlane:
@@ -197,7 +205,7 @@ async def _serve_clients(
         )
         reconciling = tasks.create_task(reconciler.run())
         relaying = tasks.create_task(_relay(agent))
-        change = partial(_change_services, publisher, links)
+        change = partial(_change_settings, agent, publisher, links)
         watching = tasks.create_task(watch_settings(settings, change, read, health))
         await stopping.wait()
         health.start_draining()
@@ -214,26 +222,20 @@ async def _relay(agent: Agent) -> None:
         tasks.create_task(agent.origins.watch.run())
         tasks.create_task(agent.lanes.run())
         tasks.create_task(agent.flows.run())
+        tasks.create_task(agent.checks.run())
 
 
-def serve_services(
-    origins: Origins, lanes: Lanes, flows: FlowPlane, links: Links, services: Sequence[Service]
+def _change_settings(
+    agent: Agent, publisher: Publisher, links: Links, settings: AgentSettings
 ) -> None:
-    """Serve clients of these services, and of no others."""
-    origins.change(tabulate_origins(services))
-    lanes.origins.change(select_streams(services))
-    flows.change(select_flows(services))
-    links.change_services(tuple(service.key for service in services))
-
-
-def _change_services(publisher: Publisher, links: Links, services: Sequence[Service]) -> None:
-    publisher.change(services)
+    agent.checks.change_weight(settings.weight)
+    publisher.change(settings.all_services)
     links.is_outdated.set()  # the reconciler asks the hub, and publishes
 
 
 def _make_links(agent: Agent, tasks: asyncio.TaskGroup, timing: Timing) -> Links:
     settings = agent.settings
-    return Links(
+    links = Links(
         tasks,
         agent.identity.agent,
         tuple(service.key for service in settings.all_services),
@@ -245,7 +247,10 @@ def _make_links(agent: Agent, tasks: asyncio.TaskGroup, timing: Timing) -> Links
         agent.health,
         timing.links,
         f"towonel-agent/{VERSION} ({settings.relay_engine})",
+        agent.checks.hints,
     )
+    agent.checks.observe = links.change_hints
+    return links
 
 
 def _make_publisher(agent: Agent, hub: HubClient, links: Links) -> Publisher:
@@ -256,7 +261,7 @@ def _make_publisher(agent: Agent, hub: HubClient, links: Links) -> Publisher:
         identity.agent.public,
         identity.group,
         agent.settings.all_services,
-        partial(serve_services, agent.origins, agent.lanes, agent.flows, links),
+        partial(serve_services, agent.origins, agent.lanes, agent.flows, agent.checks, links),
         agent.health,
         agent.metrics,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from functools import partial
 from random import SystemRandom
 
 import structlog
@@ -15,19 +16,19 @@ from towonel.agent.edge_addresses import resolve_edge
 from towonel.agent.leaving_links import LeavingLinks, ends_in, report_failure, wait_going_away
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
-from towonel.agent.tcp_links import dial_edge_by_tcp
+from towonel.agent.tcp_links import dial_edge, dial_edge_by_tcp
 from towonel.agent.timing import LinkTiming
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.dns.resolver import Resolver, SocketAddress
-from towonel.tunnel.core.events import RenewRequested, ServicesRequested
+from towonel.runtime.dns.resolver import Resolver
+from towonel.tunnel.core.events import HintsRequested, RenewRequested, ServicesRequested
 from towonel.tunnel.core.handshake import AgentHandshake
-from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.ids import EdgeId
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import NO_HINTS, BalanceHints, pack
 
 # An edge may have another certificate than the hub named, or have heard of a suspension first.
 _ASK_HUB = frozenset({Code.CERTIFICATE_MISMATCH, Code.TENANT_REVOKED})
@@ -37,7 +38,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class Links:
     """Pool of links with one task per edge; the hub's answers come by `update_edges` and `renew`.
 
-    `software` tells edges, and through them the hub, what this agent is.
+    `software` tells edges, and through them the hub, what this agent is; `hints` are for load balancers.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Links:
         health: Health,
         timing: LinkTiming,
         software: str,
+        hints: BalanceHints = NO_HINTS,
     ) -> None:
         self._tasks = tasks
         self._key = key
@@ -65,6 +67,7 @@ class Links:
         self._health = health
         self._timing = timing
         self._software = software
+        self._hints = hints
         self._grant = b""
         self._edges: dict[EdgeId, Edge] = {}
         self._silent: dict[Link, str] = {}  # over TCP, and what UDP said
@@ -88,7 +91,13 @@ class Links:
         if services != self._services:
             self._services = services
             for link in self._links:
-                link.channel.request(ServicesRequested(services))
+                self._announce(link)
+
+    def change_hints(self, hints: BalanceHints) -> None:
+        """Tell edges other hints for their load balancers, on the links there are and on new ones."""
+        self._hints = hints
+        for link in self._links:
+            link.channel.request(HintsRequested(pack(hints, self._services)))
 
     def update_edges(self, wanted: Iterable[Edge]) -> None:
         """Dial edges that are new, leave those that are gone, redial those that changed."""
@@ -245,12 +254,14 @@ class Links:
     @contextlib.asynccontextmanager
     async def _dial(self, edge: Edge, *, by_tcp: bool = False) -> AsyncGenerator[Link]:
         addresses = await resolve_edge(self._resolver, edge.addresses)
-        services = self._services
-        dialing = self._dial_by_tcp(addresses, edge) if by_tcp else self._dial_quic(addresses, edge)
-        async with dialing as link:
+        announced = self._services, self._hints
+        about = self._services, self._software, self._hints
+        handshake = AgentHandshake(self._key, self._grant, *about)
+        dialing = dial_edge_by_tcp if by_tcp else partial(dial_edge, self._origins.handle)
+        async with dialing(addresses, edge, handshake, self._timing.session) as link:
             self._links.add(link)
-            if services is not self._services:  # changed while this was dialled
-                link.channel.request(ServicesRequested(self._services))
+            if announced != (self._services, self._hints):  # changed while this was dialled
+                self._announce(link)
             if self._draining:  # dialled before the drain began: the edge does not know of it
                 link.go_away()
             self._failures.pop(edge.edge_id, None)
@@ -262,25 +273,10 @@ class Links:
                 self._links.discard(link)
                 self._update_health()
 
-    def _dial_quic(
-        self, addresses: Iterable[SocketAddress], edge: Edge
-    ) -> contextlib.AbstractAsyncContextManager[Link]:
-        return dial(
-            addresses,
-            edge=edge.identity,
-            key=self._key,
-            grant=self._grant,
-            services=self._services,
-            handle=self._origins.handle,
-            software=self._software,
-            timing=self._timing.session,
-        )
-
-    def _dial_by_tcp(
-        self, addresses: Iterable[SocketAddress], edge: Edge
-    ) -> contextlib.AbstractAsyncContextManager[Link]:
-        handshake = AgentHandshake(self._key, self._grant, self._services, self._software)
-        return dial_edge_by_tcp(addresses, edge, handshake, self._timing.session)
+    def _announce(self, link: Link) -> None:
+        """Tell an edge the services, and the hints that name them by their places."""
+        link.channel.request(ServicesRequested(self._services))
+        link.channel.request(HintsRequested(pack(self._hints, self._services)))
 
     def _update_health(self) -> None:
         serving = sum(link.is_serving for link in self._links)

@@ -47,6 +47,7 @@ class Metrics:
         )
         self.carried = counter("towonel_agent_bytes", "Bytes carried.", ["direction"])
         self._add_lanes(registry)
+        self._add_checks(registry)
         self._add_flows(registry)
         self.info = gauge("towonel_agent_info", "Always 1.", ["version", "engine"])
 
@@ -87,6 +88,17 @@ class Metrics:
         self.workers_unstable = gauge(
             "towonel_agent_workers_unstable",
             "Workers that have ended three times within five minutes.",
+        )
+
+    def _add_checks(self, registry: CollectorRegistry) -> None:
+        gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
+        self.origin_checks = counter(
+            "towonel_agent_origin_checks", "Checks of origins made: passed or failed.", ["result"]
+        )
+        for result in ("passed", "failed"):  # so that rates can be asked for from the start
+            self.origin_checks.labels(result)
+        self.origins_failing = gauge(
+            "towonel_agent_origins_failing", "Services whose origins fail their checks."
         )
 
     def _add_flows(self, registry: CollectorRegistry) -> None:

@@ -35,7 +35,8 @@ class OriginDialer:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                pipe = OriginPipe(await self._connect(origin, preamble), origin.idle_timeout_s)
+                port = origin.port if origin.ports is None else preamble.port
+                pipe = OriginPipe(await self.connect(origin, port), origin.idle_timeout_s)
                 if origin.proxy_protocol is ProxyProtocol.V2:
                     await _send_proxy_header(pipe, preamble)
                 return pipe
@@ -45,9 +46,17 @@ class OriginDialer:
         except OSError as error:
             raise Unavailable(_code_of(error), f"{origin}: {error.strerror or error}") from error
 
-    async def _connect(self, origin: Origin, preamble: Preamble) -> socket.socket:
-        """Connect to any address of an origin; where none answers, it may have others by now."""
-        port = origin.port if origin.ports is None or preamble.port is None else preamble.port
+    async def connect(self, origin: Origin, port: int | None = None) -> socket.socket:
+        """Connect to any address of an origin; where none answers, it may have others by now.
+
+        Args:
+            origin: has the host.
+            port: of a range; the origin's own otherwise.
+
+        Raises:
+            OSError: none did.
+        """
+        port = origin.port if port is None else port
         addresses = await self._resolver.resolve(origin.host, port)
         try:
             return await _connect_any(addresses)

@@ -18,10 +18,12 @@ from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import ID_HEX
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.names import parse_group
+from towonel.wire.session.balance_hints import DEFAULT_WEIGHT, MAX_WEIGHT
 from towonel.wire.tokens import InviteToken
 from towonel.wire.variables import VARIABLES
 
 SERVICE_FIELDS: Final = ("services", "tcp_services", "udp_services")  # one of each kind
+LIVE_FIELDS: Final = (*SERVICE_FIELDS, "weight")  # that may change while the agent runs
 
 
 def _parse_token(value: object) -> object:
@@ -95,8 +97,9 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_SERVICES",
         description=(
             "JSON array of HTTPS services: `hostname`, `origin` (host:port), `proxy_protocol` "
-            "(v2 unless none), `tls_mode` (passthrough), `allow_cidrs` and `deny_cidrs` (networks of clients). "
-            "In a file, it may change while the agent runs."
+            "(v2 unless none), `tls_mode` (passthrough), `allow_cidrs` and `deny_cidrs` (networks of clients), "
+            "`check` of the origin (tcp, tls, http:/path or https:/path, or an object), `affinity` (client: each stays "
+            "with one agent). In a file, it may change while the agent runs."
         ),
     )
     tcp_services: Annotated[tuple[Service, ...], BeforeValidator(_parse_tcp)] = Field(
@@ -106,7 +109,7 @@ class AgentSettings(Settings):
             "JSON array of TCP services: `name`, `origin` (host:port), `listen_port` (the public port, or auto), "
             "or `listen_port_range` (27015-27030, each to the same port of `origin`, a host alone), "
             "`proxy_protocol` (none unless v2), `idle_timeout_secs` (no limit unless set), `allow_cidrs` and "
-            "`deny_cidrs` (networks of clients). In a file, it may change while the agent runs."
+            "`deny_cidrs` (networks of clients), `check` and `affinity` as of HTTPS services. In a file, it may change while the agent runs."
         ),
     )
     udp_services: Annotated[tuple[Service, ...], BeforeValidator(_parse_udp)] = Field(
@@ -116,7 +119,7 @@ class AgentSettings(Settings):
             "JSON array of UDP services: `name`, `origin` (host:port), `listen_port` (the public port, or auto), "
             "or `listen_port_range` (40000-40100, each to the same port of `origin`, a host alone), "
             "`idle_timeout_secs` (60 unless set), `max_unanswered_bytes` (that the origin may send to a client that "
-            "is not heard again; 67108864 unless set). In a file, it may change while the agent runs."
+            "is not heard again; 67108864 unless set), `check` (over TCP) and `affinity` as of HTTPS services. In a file, it may change while the agent runs."
         ),
     )
     config: str | None = Field(
@@ -131,6 +134,16 @@ class AgentSettings(Settings):
         default="default",
         validation_alias="TOWONEL_AGENT_GROUP",
         description="Agents of one group are replicas: they share one environment.",
+    )
+    weight: int = Field(
+        default=DEFAULT_WEIGHT,
+        ge=0,
+        le=MAX_WEIGHT,
+        validation_alias="TOWONEL_AGENT_WEIGHT",
+        description=(
+            "Share of the group beside other groups that publish the same service, 0 to 1000; a group of 0 is on standby: "
+            "it gets clients while no other group can take them. In a file, it may change while the agent runs."
+        ),
     )
     trusted_edges: Annotated[frozenset[bytes], BeforeValidator(_parse_edge_ids)] | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Dial of an edge inside TLS over TCP, for where UDP is blocked."""
+"""Dial of an edge: over QUIC, or inside TLS over TCP, for where UDP is blocked."""
 
 import asyncio
 import contextlib
@@ -11,13 +11,40 @@ from towonel.agent.core.edges import Edge
 from towonel.relay.tls.lane_tls import AgentTls
 from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.core.timing import Timing
+from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
 from towonel.tunnel.quic.udp import Address
+from towonel.tunnel.stream_requests import Handle
 from towonel.tunnel.tcp.dial import dial_by_tcp
 from towonel.tunnel.tcp.secure_socket import SecurePeer
 from towonel.wire.tcp import session_frames
 
 _TLS: Final = AgentTls(session_frames.ALPN)
+
+
+def dial_edge(
+    handle: Handle,
+    addresses: Iterable[Address],
+    edge: Edge,
+    handshake: AgentHandshake,
+    timing: Timing,
+) -> contextlib.AbstractAsyncContextManager[Link]:
+    """Link to an edge, as `dial` does, which serves clients of its streams by `handle`.
+
+    Raises:
+        TowonelError: as of `dial`.
+    """
+    return dial(
+        addresses,
+        edge=edge.identity,
+        key=handshake.key,
+        grant=handshake.grant,
+        services=handshake.services,
+        handle=handle,
+        software=handshake.software,
+        hints=handshake.hints,
+        timing=timing,
+    )
 
 
 def dial_edge_by_tcp(

@@ -54,6 +54,9 @@ class Metrics:
         self.sessions_by_tcp = gauge(
             "sessions_by_tcp", "Agent sessions now that go over TCP, because UDP gets no answer."
         )
+        self.sessions_failing = gauge(
+            "sessions_failing", "Agent sessions now with a service whose origin fails its check."
+        )
         self.sessions_refused = counter(
             "sessions_rejected", "Agent sessions refused, by code.", "code"
         )

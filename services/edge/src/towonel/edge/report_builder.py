@@ -34,13 +34,13 @@ from towonel.wire.names import ServiceKey
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
 EDGE_TEXTS = 23  # names of fields and values beside the lists
 SESSION_BYTES = 603  # a session without services, at its largest, as JSON
-SESSION_TEXTS = 23  # names of fields and values
+SESSION_TEXTS = 26  # names of fields and values
 TENANT_BYTES = 208
 TENANT_TEXTS = 6
 MAX_LISTENER_DETAIL_CHARS = 100  # in ASCII: the system's word
 LISTENER_BYTES = 186
 LISTENER_TEXTS = 6
-MAX_SOFTWARE_CHARS = 48
+MAX_SOFTWARE_CHARS = 34  # as many as ours has, with versions to come
 YIELD_EVERY = 250  # items built before clients get their turn: well below a millisecond
 
 
@@ -179,6 +179,7 @@ def fit_keys(
     taken_bytes = 0
     for key in islice(sorted(map(str, services)), most_keys):
         size = len(key.encode()) + key.count('"') + key.count("\\") + len('"",')
+        size += 1  # a bit of those that fail, in hexadecimal, has less
         if taken_bytes + size > most_bytes:
             break
         keys.append(key)
@@ -187,6 +188,7 @@ def fit_keys(
 
 
 def _report_session(session: Session, services: list[str], way: SessionWay) -> SessionReport:
+    failing = {str(key) for key in session.hints.failing}
     return SessionReport(
         session_id=session.session_id,
         agent_id=session.agent_id,
@@ -201,7 +203,14 @@ def _report_session(session: Session, services: list[str], way: SessionWay) -> S
         way=None if way.way is None else way.way.value,
         way_reason=way.reason,
         lanes=(way.lanes.idle, way.lanes.in_use, way.lanes.wanted),
+        weight=session.hints.weight,
+        failing=_to_bits(key in failing for key in services),
     )
+
+
+def _to_bits(flags: Iterable[bool]) -> str:
+    number = sum(1 << place for place, flag in enumerate(flags) if flag)
+    return number.to_bytes(-(-number.bit_length() // 8), "little").hex()
 
 
 def _report_listener(name: PublicName, failure: ListenerFailure | None) -> ListenerReport:

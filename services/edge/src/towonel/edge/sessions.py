@@ -22,10 +22,12 @@ from towonel.tunnel.session import AdmissionPolicy, Session
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import BalanceHints
 
 MAX_SOURCES = 10  # addresses with a line about a refusal in one second
 MAX_AGENTS = 100  # agents with a line in one second; an edge that is started again admits them all
 MAX_AGENTS_PER_TENANT = 20
+MAX_NAMED = 5  # services in a line
 MAX_TENANTS = 16_384  # whose rate of admissions is remembered
 
 
@@ -40,8 +42,10 @@ class SessionObserver(Protocol):
         """A session takes no more clients."""
         ...
 
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
-        """The agent of a session serves something else than before."""
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
+        """The agent of a session serves something else than before, or has other hints."""
         ...
 
     def on_ended(self, session: Session, code: Code) -> None:
@@ -78,6 +82,7 @@ class Sessions(AdmissionPolicy):
         # An ended session has its tenant's for as long as a client reads what had come on it.
         self._receive_budgets = WeakValueDictionary[TenantId, ReceiveBudget]()
         metrics.receive_buffer.set_function(self._count_unread_bytes)
+        metrics.sessions_failing.set_function(self._count_failing)
         self.hub_id: HubId | None = None  # whose grants are accepted, and nobody else's
         self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._by_tenant: dict[TenantId, ServiceIndex[Session]] = {}
@@ -168,22 +173,26 @@ class Sessions(AdmissionPolicy):
             observer.on_going_away(session)
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
         own = self._by_tenant[session.tenant_id]
-        own.remove(session.session_id, before)
-        own.add(session.session_id, session.services, session)
-        session.share_services(own.get_held(session.services))
+        if session.services != before:
+            own.remove(session.session_id, before)
+            own.add(session.session_id, session.services, session)
+            session.share_services(own.get_held(session.services))
         for observer in self.observers:
-            observer.on_services_changed(session, before)
-        services = len(session.services)
-        fields, owner = _log_fields(session), session.tenant_id
+            observer.on_services_changed(session, before, hints)
+        failing = sorted(map(str, session.hints.failing))
         self._agents.info(
             "session.services_changed",
             key=(session.agent_id, "services"),
-            owner=owner,
+            owner=session.tenant_id,
             times=1,
-            **fields,
-            services=services,
+            **_log_fields(session),
+            services=len(session.services),
+            weight=session.hints.weight,
+            failing=failing[:MAX_NAMED],
         )
 
     @override
@@ -218,6 +227,9 @@ class Sessions(AdmissionPolicy):
 
     def _count_held_bytes(self) -> int:
         return sum(budget.held for budget in self._send_budgets.values())
+
+    def _count_failing(self) -> int:
+        return sum(bool(session.hints.failing) for session in self.all())
 
     def _count_unread_bytes(self) -> int:
         return sum(budget.held for budget in self._receive_budgets.values())

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from towonel.api.agents import AgentItem
 from towonel.cli.command import hub_command
 from towonel.cli.options.ids import parse_hex_id
 from towonel.cli.output import Fields, Output, format_time
@@ -61,9 +62,17 @@ async def show(
         *((f"way at {each.edge_id.hex()[:SHORT]}", format_session(each)) for each in item.sessions),
         ("open", f"{item.connections_active} connections"),
         ("way", _BY_TCP if item.is_by_tcp else "QUIC" if item.is_live else "none"),
+        ("weight", _format_weight(item)),
+        ("failing", ", ".join(item.services_failing) or "none"),
         ("displaced", _DISPLACED if item.is_displaced else "no"),
         ("software", item.software or "unknown"),
         ("first seen", format_time(item.first_seen_at)),
         ("last seen", format_time(item.last_seen_at)),
     ]
     return Output(item, Fields(fields))
+
+
+def _format_weight(item: AgentItem) -> str:
+    if item.weight is None:
+        return "unknown"
+    return str(item.weight) if item.weight else "0: its group is on standby"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.wire.messages import Message
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import BalanceHints, Hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,13 @@ class ServicesRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class HintsRequested:
+    """This end, an agent, asks for other shares of clients from now on."""
+
+    message: Hints
+
+
+@dataclass(frozen=True, slots=True)
 class LanesRequested:
     """This end, an edge, wants so many lanes, or so many of those that are a pool inside TLS."""
 
@@ -90,6 +98,7 @@ type Event = (
     | GoAwayRequested
     | RenewRequested
     | ServicesRequested
+    | HintsRequested
     | LanesRequested
     | SecretRequested
     | CloseRequested
@@ -130,9 +139,10 @@ class ReportGoingAway:
 
 @dataclass(frozen=True, slots=True)
 class ReportServicesChanged:
-    """The peer, an agent, serves something else from now on."""
+    """The peer, an agent, serves something else from now on, or has other hints for load balancers."""
 
     before: frozenset[ServiceKey]
+    hints: BalanceHints  # before
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 from towonel.wire.ids import EdgeId
 from towonel.wire.messages import PROTOCOL_VERSION, Challenge, Hello
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import NO_HINTS, BalanceHints, pack
 
 VERSIONS = (PROTOCOL_VERSION,)
 
@@ -50,6 +51,7 @@ class AgentHandshake:
     grant: bytes
     services: Collection[ServiceKey]
     software: str
+    hints: BalanceHints = NO_HINTS
 
     def answer(self, challenge: Challenge, edge: EdgeIdentity) -> Hello:
         """Return the Hello that answers an edge's challenge.
@@ -69,6 +71,7 @@ class AgentHandshake:
             services=tuple(self.services),
             signature=self.key.sign(proof),
             software=self.software,
+            hints=pack(self.hints, self.services),
         )
 
 

@@ -7,6 +7,7 @@ from towonel.tunnel.core.events import (
     Close,
     Command,
     GoAwayRequested,
+    HintsRequested,
     MessageReceived,
     RenewRequested,
     ReportGoingAway,
@@ -77,6 +78,10 @@ class LinkMachine(Machine):
         """Send `ServicesChanged`."""
         return [Send(ServicesChanged(event.services))]
 
+    def _send_hints(self, event: HintsRequested, _now: float) -> list[Command]:
+        """Send `Hints`."""
+        return [Send(event.message)]
+
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
         """Send `GoAway`; streams may cross it."""
         return [Send(GoAway())]
@@ -116,8 +121,10 @@ class LinkMachine(Machine):
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.OPEN),
         (State.OPEN, RenewRequested): Transition(_renew, State.OPEN),
         (State.OPEN, ServicesRequested): Transition(_change_services, State.OPEN),
+        (State.OPEN, HintsRequested): Transition(_send_hints, State.OPEN),
         (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.GOING_AWAY, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
         (State.GOING_AWAY, RenewRequested): Transition(_renew, State.GOING_AWAY),
         (State.GOING_AWAY, ServicesRequested): Transition(_change_services, State.GOING_AWAY),
+        (State.GOING_AWAY, HintsRequested): Transition(_send_hints, State.GOING_AWAY),
     }

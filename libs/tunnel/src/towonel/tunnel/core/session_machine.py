@@ -32,6 +32,7 @@ from towonel.wire.messages import (
     Welcome,
 )
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import BalanceHints, Hints, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,14 @@ class AdmittedAgent:
         services: what it serves.
         software: for our log.
         since_ms: Unix time of its admission.
+        hints: for load balancers.
     """
 
     grant: Grant
     services: frozenset[ServiceKey]
     software: str
     since_ms: int
+    hints: BalanceHints
 
 
 class SessionMachine(Machine):
@@ -101,7 +104,8 @@ class SessionMachine(Machine):
         hello, unix_ms = event.message, _time_of(event)
         grant = self._handshake.admit(hello, self._nonce, unix_ms)
         services = frozenset(hello.services)
-        self._agent = AdmittedAgent(grant, services, hello.software, since_ms=unix_ms)
+        hints = unpack(hello.hints, services)
+        self._agent = AdmittedAgent(grant, services, hello.software, unix_ms, hints)
         self.deadline = _deadline(grant, now, unix_ms)
         return [Send(self._welcome), ReportOpened()]
 
@@ -124,10 +128,18 @@ class SessionMachine(Machine):
         self, event: MessageReceived[ServicesChanged], _now: float
     ) -> list[Command]:
         """Check how often, and how many services the tenant has then; reach these from now on."""
-        before, services = self.agent.services, frozenset(event.message.services)
-        self._handshake.check_services(self.agent.grant, services)
-        self._agent = replace(self.agent, services=services)
-        return [ReportServicesChanged(before)]
+        before, services = self.agent, frozenset(event.message.services)
+        self._handshake.check_services(before.grant, services)
+        self._agent = replace(before, services=services, hints=before.hints.keep(services))
+        return [ReportServicesChanged(before.services, before.hints)]
+
+    def _change_hints(self, event: MessageReceived[Hints], _now: float) -> list[Command]:
+        """Share out clients as the agent asks for from now on."""
+        before, hints = self.agent, unpack(event.message, self.agent.services)
+        self._agent = replace(before, hints=hints)
+        if hints == before.hints:
+            return []
+        return [ReportServicesChanged(before.services, before.hints)]
 
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
         """Send `GoAway`; open no more streams."""
@@ -162,6 +174,7 @@ class SessionMachine(Machine):
         (State.AUTHENTICATING, TimedOut): Transition(_expire_hello, State.CLOSED),
         (State.OPEN, Renew): Transition(_renew, State.OPEN),
         (State.OPEN, ServicesChanged): Transition(_change_services, State.OPEN),
+        (State.OPEN, Hints): Transition(_change_hints, State.OPEN),
         (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
         (State.OPEN, LanesRequested): Transition(_want_lanes, State.OPEN),
@@ -169,6 +182,7 @@ class SessionMachine(Machine):
         (State.OPEN, TimedOut): Transition(_expire_grant, State.CLOSED),
         (State.GOING_AWAY, Renew): Transition(_renew, State.GOING_AWAY),
         (State.GOING_AWAY, ServicesChanged): Transition(_change_services, State.GOING_AWAY),
+        (State.GOING_AWAY, Hints): Transition(_change_hints, State.GOING_AWAY),
         (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.GOING_AWAY, TimedOut): Transition(_expire_grant, State.CLOSED),
     }

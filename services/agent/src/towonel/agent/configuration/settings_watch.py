@@ -1,20 +1,19 @@
 """Watch of the agent's settings: read again at SIGHUP, and when a file that they come from has changed.
 
 The environment of a process does not change, but files that its `…_FILE` variables name do. Services may change
-while the agent runs, and nothing else.
+while the agent runs, and its weight, and nothing else.
 """
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 
 from towonel.agent.core.publication import format_names
-from towonel.agent.core.services import Service
-from towonel.agent.settings import SERVICE_FIELDS, AgentSettings
+from towonel.agent.settings import LIVE_FIELDS, SERVICE_FIELDS, AgentSettings
 from towonel.runtime.admin import Health
 from towonel.runtime.settings import SettingsError
 
@@ -30,7 +29,7 @@ class SettingsWatch:
 
     Args:
         settings: as they were read at the start.
-        change: has other services served.
+        change: has other services served, with another weight.
         read: reads them again, or raises SettingsError.
         health: says what is wrong with those that were read last.
         check_s: between looks at the files.
@@ -39,7 +38,7 @@ class SettingsWatch:
     def __init__(
         self,
         settings: AgentSettings,
-        change: Callable[[Sequence[Service]], None],
+        change: Callable[[AgentSettings], None],
         read: ReadSettings,
         health: Health,
         check_s: float = CHECK_S,
@@ -92,7 +91,7 @@ class SettingsWatch:
         self._ignored = ignored
         log.info("settings.read", services=len(settings.all_services))
         self._settings = settings
-        self._change(settings.all_services)
+        self._change(settings)
 
     def _stamp(self) -> tuple[_Stamp, ...]:
         """Return what changes when one of the files does, or what a link in its path leads to."""
@@ -124,7 +123,7 @@ def _check_present(before: AgentSettings, after: AgentSettings) -> None:
 
 def _find_ignored(before: AgentSettings, after: AgentSettings) -> dict[str, object]:
     """Return the values of variables that have another one than at the start, and are read only then."""
-    fields = [field for field in type(before).model_fields if field not in SERVICE_FIELDS]
+    fields = [field for field in type(before).model_fields if field not in LIVE_FIELDS]
     return {
         before.variable_of(field): getattr(after, field)
         for field in fields
@@ -134,7 +133,7 @@ def _find_ignored(before: AgentSettings, after: AgentSettings) -> dict[str, obje
 
 async def watch_settings(
     settings: AgentSettings,
-    change: Callable[[Sequence[Service]], None],
+    change: Callable[[AgentSettings], None],
     read: ReadSettings | None,
     health: Health,
 ) -> None:

@@ -1,5 +1,6 @@
 """HTTPS services: each has a hostname, to which clients connect on the edges' own port."""
 
+from towonel.agent.core.checks.check_fields import BALANCE_FIELDS, read_affinity, read_check
 from towonel.agent.core.service_items import (
     CLIENT_FIELDS,
     Item,
@@ -13,7 +14,7 @@ from towonel.wire.names import Hostname, ServiceKey, ServiceKind, parse_hostname
 
 EXAMPLE = '{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}'
 _ORIGIN = "127.0.0.1:4443"
-_FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol", *CLIENT_FIELDS)
+_FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol", *CLIENT_FIELDS, *BALANCE_FIELDS)
 
 
 def parse_https_services(text: str) -> tuple[Service, ...]:
@@ -30,9 +31,11 @@ def _parse(item: Item) -> Service | None:
     origin = read_origin(item, _ORIGIN, ProxyProtocol.V2)
     item.read("tls_mode", _check_tls_mode, "passthrough")
     clients = read_clients(item)
+    check, is_sticky = read_check(item), read_affinity(item)
     if hostname is None or origin is None or item.problems:
         return None
-    return Service(ServiceKey(ServiceKind.HTTPS, hostname), origin, clients=clients)
+    key = ServiceKey(ServiceKind.HTTPS, hostname)
+    return Service(key, origin, clients=clients, check=check, is_sticky=is_sticky)
 
 
 def _parse_name(value: object) -> Hostname:

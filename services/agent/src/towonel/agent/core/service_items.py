@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import cast
 
@@ -60,6 +61,36 @@ class Item:
         except ValueError as error:
             self.refuse(field, str(error))
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Whole number of a field that may be left out.
+
+    Args:
+        unit: of it.
+        largest: value that is taken; 1 is the smallest.
+        default: value where it is left out.
+        default_text: what that is, for a message.
+    """
+
+    unit: str
+    largest: int
+    default: int
+    default_text: str
+
+    def parse(self, value: object) -> int:
+        """Return the number.
+
+        Raises:
+            ValueError: with the rule that is broken.
+        """
+        if value is None:
+            return self.default
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= self.largest:
+            rule = f"a whole number of {self.unit} from 1 to {self.largest}; leave it out for {self.default_text}"
+            raise ValueError(f"must be {rule}, not {show(value)}")
+        return value
 
 
 type ParseItem = Callable[[Item], Service | None]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, override
 
+from towonel.agent.core.checks.origin_check import OriginCheck
 from towonel.agent.core.origin_table import OriginTable
 from towonel.api.services import AUTO
 from towonel.wire.names import ServiceKey, ServiceKind
@@ -67,6 +68,8 @@ class Service:
     port: PublicPort | None = None
     clients: ClientNetworks | None = None  # that edges let through; all without
     last_port: int | None = None
+    check: OriginCheck | None = None
+    is_sticky: bool = False  # whether a client stays with one agent
 
     @property
     def ports(self) -> str | None:
@@ -135,3 +138,7 @@ def _describe_origin(service: Service) -> Iterator[str]:
         yield f"idle for {origin.idle_timeout_s} s at most"
     if origin.max_unanswered_bytes:
         yield f"{origin.max_unanswered_bytes} bytes without an answer at most"
+    if service.check is not None:
+        yield f"checked by {service.check.kind} every {service.check.interval_s} s"
+    if service.is_sticky:
+        yield "clients stay with one agent"

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
 
+from towonel.agent.core.checks.check_fields import BALANCE_FIELDS, read_affinity, read_check
 from towonel.agent.core.service_items import (
     CLIENT_FIELDS,
     Item,
+    Quantity,
     describe_repetition,
     parse_array,
     parse_host,
@@ -30,13 +32,9 @@ MAX_IDLE_S = 86_400  # a day
 PORT_FIELD, RANGE_FIELD = "listen_port", "listen_port_range"
 _ORIGIN = "127.0.0.1:22"
 _FIELDS = (
-    "name",
-    "origin",
-    PORT_FIELD,
-    RANGE_FIELD,
-    "proxy_protocol",
-    "idle_timeout_secs",
+    *("name", "origin", PORT_FIELD, RANGE_FIELD, "proxy_protocol", "idle_timeout_secs"),
     *CLIENT_FIELDS,
+    *BALANCE_FIELDS,
 )
 _PAIR: Final = 2
 
@@ -60,36 +58,6 @@ class PortFields:
     last_port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """Whole number of a field that may be left out.
-
-    Args:
-        unit: of it.
-        largest: value that is taken; 1 is the smallest.
-        default: value where it is left out.
-        default_text: what that is, for a message.
-    """
-
-    unit: str
-    largest: int
-    default: int
-    default_text: str
-
-    def parse(self, value: object) -> int:
-        """Return the number.
-
-        Raises:
-            ValueError: with the rule that is broken.
-        """
-        if value is None:
-            return self.default
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= self.largest:
-            rule = f"a whole number of {self.unit} from 1 to {self.largest}; leave it out for {self.default_text}"
-            raise ValueError(f"must be {rule}, not {show(value)}")
-        return value
-
-
 _IDLE_TIMEOUT: Final = Quantity("seconds", MAX_IDLE_S, 0, "no limit")
 
 
@@ -107,11 +75,20 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     proxy = item.read("proxy_protocol", parse_proxy_protocol, ProxyProtocol.NONE.value)
     idle_s = item.read("idle_timeout_secs", _IDLE_TIMEOUT.parse)
     clients = read_clients(item)
+    check, is_sticky = read_check(item), read_affinity(item)
     if fields is None or proxy is None or idle_s is None or item.problems:
         return None
     key, last_port = ServiceKey(ServiceKind.TCP, fields.name), fields.last_port
     origin = Origin(*fields.address, proxy, idle_s, last_port=last_port)
-    return Service(key, origin, port=fields.port, clients=clients, last_port=last_port)
+    return Service(
+        key,
+        origin,
+        port=fields.port,
+        clients=clients,
+        last_port=last_port,
+        check=check,
+        is_sticky=is_sticky,
+    )
 
 
 def read_port_fields(item: Item, places: PortPlaces, name: str, origin: str) -> PortFields | None:

@@ -8,9 +8,11 @@ the datagram says it is from. So what an origin may send to a client that is not
 from functools import partial
 from typing import Final
 
+from towonel.agent.core.checks.check_fields import BALANCE_FIELDS, read_affinity, read_check
 from towonel.agent.core.service_items import (
     CLIENT_FIELDS,
     Item,
+    Quantity,
     parse_array,
     read_clients,
 )
@@ -20,7 +22,6 @@ from towonel.agent.core.tcp_services import (
     PORT_FIELD,
     RANGE_FIELD,
     PortPlaces,
-    Quantity,
     read_port_fields,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
@@ -42,6 +43,7 @@ _FIELDS: Final = (
     "idle_timeout_secs",
     "max_unanswered_bytes",
     *CLIENT_FIELDS,
+    *BALANCE_FIELDS,
 )
 _IDLE_TIMEOUT: Final = Quantity("seconds", MAX_IDLE_S, DEFAULT_IDLE_S, str(DEFAULT_IDLE_S))
 _UNANSWERED: Final = Quantity(
@@ -63,8 +65,17 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     idle_s = item.read("idle_timeout_secs", _IDLE_TIMEOUT.parse)
     unanswered = item.read("max_unanswered_bytes", _UNANSWERED.parse)
     clients = read_clients(item)
+    check, is_sticky = read_check(item), read_affinity(item)
     if fields is None or idle_s is None or unanswered is None or item.problems:
         return None
     key, last_port = ServiceKey(ServiceKind.UDP, fields.name), fields.last_port
     origin = Origin(*fields.address, ProxyProtocol.NONE, idle_s, unanswered, last_port)
-    return Service(key, origin, port=fields.port, clients=clients, last_port=last_port)
+    return Service(
+        key,
+        origin,
+        port=fields.port,
+        clients=clients,
+        last_port=last_port,
+        check=check,
+        is_sticky=is_sticky,
+    )

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from itertools import batched
 from random import Random
 from typing import Final, override
 
@@ -37,6 +38,7 @@ from towonel.edge.worker.messages import (
     PortClosed,
     Ready,
     SessionGoingAway,
+    SessionWeight,
 )
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.flows.session import SECRETS
@@ -49,6 +51,7 @@ from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.messages import SECRET_BYTES
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import RouteDelta
+from towonel.wire.session.balance_hints import BalanceHints
 from towonel.wire.udp.datagrams import MAX_INDEX
 
 ROTATE_S: Final = 3600.0  # until every agent gets a new secret
@@ -165,9 +168,14 @@ class FlowPlane(Control, SessionObserver):
             self._tell(SessionGoingAway(session.session_id))
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
-        self._take(session, session.services - before)
-        self._tell_services(session, before - session.services, ended=True)
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
+        after, marked = session.services, session.hints.find_marked_anew(hints)
+        self._take(session, (after - before) | (after & marked))
+        if session.session_id in self._secrets and session.hints.weight != hints.weight:
+            self._tell(SessionWeight(session.session_id, session.hints.weight))
+        self._tell_services(session, before - after, ended=True)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
@@ -181,7 +189,7 @@ class FlowPlane(Control, SessionObserver):
         if not any(key.kind is ServiceKind.UDP for key in services):
             return
         if session.session_id not in self._secrets:
-            self._tell(SessionAdmitted(session.session_id, session.tenant_id))
+            self._tell(_admitted(session))
             self._secrets[session.session_id] = []
             self._add_secret(session)
         self._tell_services(session, services)
@@ -189,10 +197,10 @@ class FlowPlane(Control, SessionObserver):
     def _tell_services(
         self, session: Session, services: frozenset[ServiceKey], *, ended: bool = False
     ) -> None:
-        names = sorted(key.name for key in services if key.kind is ServiceKind.UDP)
-        for first in range(0, len(names), _NAMES_AT_ONCE):
-            some = tuple(names[first : first + _NAMES_AT_ONCE])
-            self._tell(SessionServices(session.session_id, some, ended))
+        for marks, keys in session.hints.split(services).items():
+            names = sorted(key.name for key in keys if key.kind is ServiceKind.UDP)
+            for some in batched(names, _NAMES_AT_ONCE, strict=False):
+                self._tell(SessionServices(session.session_id, some, ended, *marks))
 
     def _add_secret(self, session: Session) -> None:
         index = secrets.randbelow(MAX_INDEX + 1)
@@ -241,7 +249,7 @@ class FlowPlane(Control, SessionObserver):
         known = self._secrets.get(session.session_id)
         if known is None:
             return
-        self._tell(SessionAdmitted(session.session_id, session.tenant_id))
+        self._tell(_admitted(session))
         for index, secret in known:
             self._tell(SessionSecret(session.session_id, index, secret))
         self._tell_services(session, session.services)
@@ -277,3 +285,13 @@ class FlowPlane(Control, SessionObserver):
             return
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _admitted(session: Session) -> SessionAdmitted:
+    return SessionAdmitted(
+        session.session_id,
+        session.tenant_id,
+        session.agent_id,
+        session.group,
+        session.hints.weight,
+    )

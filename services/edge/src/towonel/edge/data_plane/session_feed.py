@@ -13,12 +13,14 @@ from towonel.edge.worker.messages import (
     SessionEnded,
     SessionGoingAway,
     SessionServices,
+    SessionWeight,
 )
 from towonel.relay.core.lane_counts import NO_SLOT
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.lane_admission import tls_pool_id
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import BalanceHints
 
 SERVICES_AT_ONCE: Final = 200  # in one message, some 50 KiB at their longest
 # After these, clients on the session's lanes must not go on either.
@@ -59,10 +61,15 @@ class SessionFeed(SessionObserver):
         self._tell(SessionGoingAway(session.session_id))
 
     @override
-    def on_services_changed(self, session: Session, before: frozenset[ServiceKey]) -> None:
+    def on_services_changed(
+        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
+    ) -> None:
         session_id, after = session.session_id, session.services
-        for some in _batch(after - before):
-            self._tell(SessionServices(session_id, some))
+        if session.hints.weight != hints.weight:
+            self._tell(SessionWeight(session_id, session.hints.weight))
+        marked = session.hints.find_marked_anew(hints) & after
+        for message in _describe_services(session, (after - before) | marked):
+            self._tell(message)
         for some in _batch(before - after):
             self._tell(SessionServices(session_id, some, ended=True))
 
@@ -107,11 +114,20 @@ class SessionFeed(SessionObserver):
             session.has_streams,
             session.agent_id,
             self._slots.get(session.session_id, NO_SLOT),
+            session.group,
+            session.hints.weight,
         )
-        for some in _batch(session.services):
-            yield SessionServices(session.session_id, some)
+        yield from _describe_services(session, session.services)
         if session.going_away:
             yield SessionGoingAway(session.session_id)
+
+
+def _describe_services(
+    session: Session, services: Iterable[ServiceKey]
+) -> Iterator[SessionServices]:
+    for (failing, sticky), keys in session.hints.split(services).items():
+        for some in _batch(keys):
+            yield SessionServices(session.session_id, some, failing=failing, sticky=sticky)
 
 
 def _batch(services: Iterable[ServiceKey]) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from towonel.edge.core.admission import KeyedLimit
-from towonel.edge.core.balance import Balancer
+from towonel.edge.core.balance import SESSION_CODES, Balancer
 from towonel.edge.flows.client_flow import ClientFlow, FlowKey, PortRoute
 from towonel.edge.flows.counters import FlowCounters
 from towonel.edge.flows.messages import Counters, Refused, Start
@@ -29,6 +29,8 @@ from towonel.wire.proxy import Address
 from towonel.wire.udp import datagrams
 from towonel.wire.udp.datagrams import Record, RecordKind
 
+# Ends of flows that say nothing about an origin; the agent makes room for others with the last.
+_NO_FAILURES: Final = SESSION_CODES | {Code.NORMAL, Code.LIMIT_EXCEEDED}
 CARRIER_PAUSE_S: Final = 1.0  # between two carriers of a session
 
 
@@ -140,7 +142,7 @@ class Flows:
         address = unmap(ip_address(key.client.address[0]))
         if route.clients is not None and not route.clients.allows(address):
             raise Denied(Code.CLIENT_NOT_ALLOWED, str(address))
-        session = self._choose(route, now)
+        session = self._choose(route, address.packed, now)
         source = source_of(address)
         self._acquire(source, route.tenant_id)
         opened = Preamble(
@@ -178,9 +180,9 @@ class Flows:
         )
         self._offer(session, port, other)
 
-    def _choose(self, route: PortRoute, now: float) -> AgentSession:
-        sessions = self.sessions.find(route.tenant_id, route.service)
-        ordered = self._balancer.order(route.service, sessions, now=now, draw=random.randrange)
+    def _choose(self, route: PortRoute, client: bytes, now: float) -> AgentSession:
+        sessions, draw = self.sessions.find(route.tenant_id, route.service), random.randrange
+        ordered = self._balancer.order(route.service, sessions, now=now, draw=draw, client=client)
         if not ordered:
             raise Unavailable(Code.NO_AGENT, str(route.service))
         return ordered[0]
@@ -262,7 +264,7 @@ class Flows:
                 self.counters.loss.count("unknown_kind")
 
     def _take_end(self, flow: ClientFlow, code: Code) -> None:
-        if code is not Code.NORMAL:
+        if code not in _NO_FAILURES:
             session_id = flow.session.session_id
             self._balancer.record_failure(flow.service, session_id, self._loop.wheel.now)
         self._forget(flow, code)

@@ -1,7 +1,7 @@
 """Messages of control and the flow worker, over `towonel.relay.channel`.
 
     control ──▶ worker    start · sealed_socket · port_opened · port_closed · route · route_ended · session · session_services
-                          session_secret · session_going_away · session_ended
+                          session_weight · session_secret · session_going_away · session_ended
     worker ──▶ control    ready · carrier · counters · refused · crashed
 
 After `start` comes all that there is, then what changes. What is named and not known has ended a moment ago.
@@ -17,6 +17,7 @@ from towonel.edge.worker.messages import (
     PortClosed,
     Ready,
     SessionGoingAway,
+    SessionWeight,
 )
 from towonel.relay.message_codec import MessageCodec
 
@@ -69,19 +70,24 @@ class RouteEnded:
 
 @dataclass(frozen=True, slots=True)
 class SessionAdmitted:
-    """Session of an agent."""
+    """Session of an agent; `weight` is its group's."""
 
     session_id: bytes
     tenant_id: bytes
+    agent_id: bytes
+    group: str
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)
 class SessionServices:
-    """UDP services that are reached on a session, or have ended there."""
+    """UDP services that are reached on a session as its agent says (`BalanceHints`), or have ended there."""
 
     session_id: bytes
     names: tuple[str, ...]
     ended: bool = False
+    failing: bool = False
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,7 @@ class Refused:
 # fmt: off
 type Message = (
     Start | SealedSocket | PortOpened | PortClosed | Route | RouteEnded | SessionAdmitted | SessionServices
-    | SessionSecret | SessionGoingAway | SessionEnded | Ready | CarrierOffered | Counters | Refused | Crashed
+    | SessionWeight | SessionSecret | SessionGoingAway | SessionEnded | Ready | CarrierOffered | Counters | Refused | Crashed
 )
 # fmt: on
 _TYPES: Final[dict[str, type[Message]]] = {
@@ -154,6 +160,7 @@ _TYPES: Final[dict[str, type[Message]]] = {
     "route_ended": RouteEnded,
     "session": SessionAdmitted,
     "session_services": SessionServices,
+    "session_weight": SessionWeight,
     "session_secret": SessionSecret,
     "session_going_away": SessionGoingAway,
     "session_ended": SessionEnded,

@@ -26,6 +26,7 @@ from towonel.edge.worker.messages import (
     PortClosed,
     Ready,
     SessionGoingAway,
+    SessionWeight,
 )
 from towonel.relay.channel import Channel, describe_crash
 from towonel.relay.flows.channel_worker import ChannelWorker
@@ -82,10 +83,12 @@ class FlowWorker(ChannelWorker[Message]):
     def _act_on_session(self, message: Message) -> None:
         sessions = self.flows.sessions
         match message:
-            case SessionAdmitted(session_id, tenant_id):
-                sessions.add(session_id, TenantId(tenant_id), self.loop.wheel.now)
-            case SessionServices(session_id, names, ended):
-                sessions.change_services(session_id, names, ended=ended)
+            case SessionAdmitted():
+                sessions.add(message, self.loop.wheel.now)
+            case SessionServices():
+                sessions.change_services(message)
+            case SessionWeight(session_id, weight):
+                sessions.change_weight(session_id, weight)
             case SessionSecret(session_id, index, secret):
                 sessions.add_secret(session_id, index, secret)
             case SessionGoingAway(session_id):

@@ -2,14 +2,17 @@
 
 import math
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
+from copy import replace
 from typing import TYPE_CHECKING, Final
 
 from towonel.edge.core.balance import Balancer
+from towonel.edge.flows.messages import SessionAdmitted, SessionServices
 from towonel.identity.datagrams import DatagramEnd
 from towonel.relay.flows.session import DatagramLoss, FlowSession, Transmit
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.session.balance_hints import BalanceHints
 
 if TYPE_CHECKING:
     from towonel.edge.flows.client_flow import ClientFlow
@@ -21,18 +24,22 @@ class AgentSession:
     """Session of one agent; a candidate of the load balancer.
 
     Args:
-        session_id, tenant_id: of the session.
+        admitted: what control said of it.
         link: seals and opens its packets.
 
     Attributes:
         flows: by number.
         services: that are reached on it.
+        hints: of its agent.
         carried_at: when it got a carrier last.
     """
 
-    def __init__(self, session_id: bytes, tenant_id: TenantId, link: FlowSession) -> None:
-        self.session_id = session_id
-        self.tenant_id = tenant_id
+    def __init__(self, admitted: SessionAdmitted, link: FlowSession) -> None:
+        self.session_id = admitted.session_id
+        self.tenant_id = TenantId(admitted.tenant_id)
+        self.agent_id = admitted.agent_id
+        self.group = admitted.group
+        self.hints = BalanceHints(admitted.weight)
         self.link = link
         self.going_away = False
         self.flows: dict[int, ClientFlow] = {}
@@ -85,10 +92,10 @@ class AgentSessions:
     def __iter__(self) -> Iterator[AgentSession]:
         return iter(self._sessions.values())
 
-    def add(self, session_id: bytes, tenant_id: TenantId, now: float) -> None:
+    def add(self, admitted: SessionAdmitted, now: float) -> None:
         """Add a session, without a secret yet."""
         link = FlowSession(DatagramEnd.EDGE, now, self._transmit, self._loss, is_v6=self._is_v6)
-        self._sessions[session_id] = AgentSession(session_id, tenant_id, link)
+        self._sessions[admitted.session_id] = AgentSession(admitted, link)
 
     def add_secret(self, session_id: bytes, index: int, secret: bytes) -> None:
         """Take packets of a session under a secret, too."""
@@ -99,19 +106,28 @@ class AgentSessions:
             if over is not None:
                 self._by_index.pop(over, None)
 
-    def change_services(self, session_id: bytes, names: Iterable[str], *, ended: bool) -> None:
+    def change_services(self, message: SessionServices) -> None:
         """Reach more services on a session, or fewer; flows that there are go on."""
-        session = self._sessions.get(session_id)
+        session = self._sessions.get(message.session_id)
         if session is None:
             return
-        for name in names:
-            service = ServiceKey(ServiceKind.UDP, name)
-            if ended:
+        services = [ServiceKey(ServiceKind.UDP, name) for name in message.names]
+        for service in services:
+            if message.ended:
                 session.services.discard(service)
                 self._remove(session, service)
             else:
                 session.services.add(service)
-                self._serving.setdefault((session.tenant_id, service), {})[session_id] = session
+                serving = self._serving.setdefault((session.tenant_id, service), {})
+                serving[session.session_id] = session
+        marks = {"failing": message.failing, "sticky": message.sticky}
+        session.hints = session.hints.mark(services, **marks)
+
+    def change_weight(self, session_id: bytes, weight: int) -> None:
+        """Let a session's group have another weight."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.hints = replace(session.hints, weight=weight)
 
     def go_away(self, session_id: bytes) -> None:
         """Use a session for no new flows."""

@@ -12,7 +12,6 @@ from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.preamble import Preamble
-from towonel.wire.routes import Route
 
 
 class SessionDialer(Upstream):
@@ -46,7 +45,7 @@ class SessionDialer(Upstream):
     async def _try_sessions(self, client: ClientConnection) -> Pipe:
         failure: TowonelError = Unavailable(Code.NO_AGENT, str(client.route.service))
         tried: set[bytes] = set()
-        while len(tried) < MAX_TRIES and (choice := self._order_untried(client.route, tried)):
+        while len(tried) < MAX_TRIES and (choice := self._order_untried(client, tried)):
             session = choice[0]
             if tried:
                 self._metrics.retries.labels(failure.code.word).inc()
@@ -60,11 +59,18 @@ class SessionDialer(Upstream):
                 failure = error
         raise failure
 
-    def _order_untried(self, route: Route, tried: set[bytes]) -> list[Session]:
+    def _order_untried(self, client: ClientConnection, tried: set[bytes]) -> list[Session]:
         """Look again before each try: a session that was lost may be back as another."""
+        route = client.route
         serving = self._sessions.find(route.tenant_id, route.service)
         untried = [session for session in serving if session.session_id not in tried]
-        return self._balance.order(route.service, untried, now=self._clock(), draw=self._draw)
+        return self._balance.order(
+            route.service,
+            untried,
+            now=self._clock(),
+            draw=self._draw,
+            client=client.source.ip.packed,
+        )
 
     async def _open(
         self, session: Session, client: ClientConnection, *, allow_silent: bool

@@ -28,6 +28,7 @@ from towonel.edge.worker.messages import (
     SessionGoingAway,
     SessionOffered,
     SessionServices,
+    SessionWeight,
     Settled,
     Start,
 )
@@ -42,6 +43,7 @@ _TYPES: Final[dict[str, type[Message]]] = {
     "route_index": RouteIndex,
     "session": SessionAdmitted,
     "session_services": SessionServices,
+    "session_weight": SessionWeight,
     "session_going_away": SessionGoingAway,
     "session_ended": SessionEnded,
     "accepted": Accepted,

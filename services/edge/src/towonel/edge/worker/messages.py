@@ -1,7 +1,7 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
     control ──▶ worker    start · listen · port_closed · routes · routes_frozen · route_index · session
-                          session_services · session_going_away · session_ended · accepted · carrier · client_moved · client_ended · drain · settled
+                          session_services · session_weight · session_going_away · session_ended · accepted · carrier · client_moved · client_ended · drain · settled
     worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · session_offered · refused · crashed · index_unmapped · draining
 
 After `start` comes a `session` and its `session_services` for each that is live, then the whole table as `route_index`, if it is
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from towonel.edge.worker.counters import Counters
+from towonel.wire.session.balance_hints import DEFAULT_WEIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Descriptor of a socket to accept from: of clients and lanes, of lanes only, or of clients of a TCP service.
-
-    Args:
-        lanes_only: whether it is of lanes.
-        port: that is the service's.
-    """
+    """Descriptor of a socket to accept from: of clients and lanes, of lanes only, or of clients of a TCP service's port."""
 
     lanes_only: bool = False
     port: int | None = None
@@ -114,10 +110,7 @@ class RouteIndex:
 
 @dataclass(frozen=True, slots=True)
 class SessionAdmitted:
-    """Session of an agent; its lane secret is empty where it takes no lanes, and it may have no streams.
-
-    `slot` is its place in what workers share, -1 for none.
-    """
+    """Session of an agent: an empty secret is for no lanes, a `slot` of -1 for no place in what workers share."""
 
     session_id: bytes
     tenant_id: bytes
@@ -126,15 +119,27 @@ class SessionAdmitted:
     has_streams: bool = True
     agent_id: bytes = b""
     slot: int = -1
+    group: str = ""
+    weight: int = DEFAULT_WEIGHT
 
 
 @dataclass(frozen=True, slots=True)
 class SessionServices:
-    """Services that are reached on a session, or have ended there, as far as they fit into a message."""
+    """Services that are reached on a session as its agent says (`BalanceHints`), or have ended, as far as they fit."""
 
     session_id: bytes
     services: list[str]
     ended: bool = False
+    failing: bool = False
+    sticky: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWeight:
+    """Session whose agent has another weight from now on."""
+
+    session_id: bytes
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +290,7 @@ class Draining:
 
 # fmt: off
 type Message = (
-    Start | Listen | PortClosed | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionGoingAway
+    Start | Listen | PortClosed | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionWeight | SessionGoingAway
     | SessionEnded | Accepted | CarrierOffered | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
     | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining | IndexUnmapped
 )

@@ -39,10 +39,11 @@ class ClientUse(LaneUse):
 
 
 class ClientWaiter(Waiter):
-    """Client that waits for a lane."""
+    """Client that waits for a lane of some sessions."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, sessions: Iterable[WorkerSession]) -> None:
         self.client = client
+        self.sessions = sessions
 
     @override
     def on_lane(self, session: LaneSession) -> None:
@@ -51,7 +52,7 @@ class ClientWaiter(Waiter):
 
     @override
     def look_elsewhere(self) -> bool:
-        return self.client.service.opener.look_elsewhere(self.client)
+        return self.client.service.opener.move(self.client, self.sessions)
 
     @override
     def on_no_lane(self) -> None:
@@ -77,19 +78,22 @@ class Opener:
             self._find_untried(client),
             now=service.loop.wheel.now,
             draw=random.randrange,
+            client=client.source.ip.packed,
         )
         if not ordered:
             self._give_up(client)
             return
-        for session in ordered:
+        if self._open_lane(client, ordered[0]):
+            return
+        equals = service.balancer.find_equals(client.wanted, ordered, service.loop.wheel.now)
+        for session in equals:
             if not session.has_lanes:
                 self._hand_over(client, has_lanes=False)
                 return
             if self._open_lane(client, session):
                 return
-        if self._move(client, ordered):
-            return
-        self._wait(client, [each.lanes for each in ordered if each.lanes is not None])
+        if not self.move(client, equals):
+            self._wait(client, equals)
 
     def _give_up(self, client: Client) -> None:
         """Let control ask the agent over QUIC, if its lanes answered nothing; refuse the client otherwise."""
@@ -148,7 +152,7 @@ class Opener:
             return False
         return self._service.handed_over.is_prompt
 
-    def _move(self, client: Client, sessions: Iterable[WorkerSession]) -> bool:
+    def move(self, client: Client, sessions: Iterable[WorkerSession]) -> bool:
         """Let another worker serve a client that has an idle lane for it, if there is one."""
         if not self._may_move(client):
             return False
@@ -159,17 +163,14 @@ class Opener:
             self._service.handed_over.move(client, worker)
         return bool(count)
 
-    def _wait(self, client: Client, lanes: list[LaneSession]) -> None:
-        waiter = ClientWaiter(client)
+    def _wait(self, client: Client, sessions: Iterable[WorkerSession]) -> None:
+        waiter = ClientWaiter(client, sessions)
+        lanes = [each.lanes for each in sessions if each.lanes is not None]
         look_s = LOOK_S if self._may_move(client) else math.inf
         if self._service.lanes.wait(lanes, waiter, look_s):
             client.waiter = waiter
         else:
             self.overflow(client)
-
-    def look_elsewhere(self, client: Client) -> bool:
-        """Move a client that waits, if another worker has a lane for it by now."""
-        return self._move(client, self._find_untried(client))
 
     def overflow(self, client: Client) -> None:
         """Let control open a stream for a client that got no lane, as long as these are few."""

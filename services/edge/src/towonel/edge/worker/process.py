@@ -29,10 +29,6 @@ from towonel.edge.worker.messages import (
     RouteIndex,
     Routes,
     RoutesFrozen,
-    SessionAdmitted,
-    SessionEnded,
-    SessionGoingAway,
-    SessionServices,
     Settled,
     Start,
 )
@@ -46,7 +42,6 @@ from towonel.relay.hop.choice import Engine, Hop, SocketName, load_hop
 from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
-from towonel.wire.errors import Code, ProtocolError
 
 ALIVE_TICKS: Final = 4  # after which control hears something in any case
 
@@ -120,10 +115,8 @@ class EdgeWorker(Handler):
                 self._drain()
             case Settled():
                 service.lanes.close_idle()
-            case SessionAdmitted() | SessionServices() | SessionGoingAway() | SessionEnded():
-                service.sessions.change(message)
             case _:
-                raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
+                service.sessions.change(message)
 
     def _act_on_end(self, service: ClientService, message: PortClosed | ClientEnded) -> None:
         if isinstance(message, PortClosed):

@@ -1,7 +1,8 @@
 """Sessions of agents as a worker knows them, indexed by tenant and service."""
 
 from collections.abc import Collection, Iterable
-from typing import Protocol, assert_never, override
+from copy import replace
+from typing import Protocol, override
 
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.balance import Balancer
@@ -13,14 +14,16 @@ from towonel.edge.worker.messages import (
     SessionEnded,
     SessionGoingAway,
     SessionServices,
+    SessionWeight,
 )
 from towonel.relay.core.lane_counts import NO_SLOT, LaneCounts
 from towonel.relay.edge_lanes import EdgeLanes, EdgeLanesOwner, LaneSession
 from towonel.relay.loop import TurnGroup
-from towonel.wire.errors import Code
+from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.lane_admission import tls_pool_id
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.session.balance_hints import BalanceHints
 
 
 class Sender(Protocol):
@@ -66,6 +69,7 @@ class WorkerSession:
     Attributes:
         services: that are reached by these lanes.
         has_streams: whether clients may go by streams.
+        hints: of its agent.
     """
 
     def __init__(
@@ -79,6 +83,8 @@ class WorkerSession:
         self.admitted = admitted
         self.tenant_id = TenantId(admitted.tenant_id)
         self.agent_id = admitted.agent_id
+        self.group = admitted.group
+        self.hints = BalanceHints(admitted.weight)
         self.services: set[ServiceKey] = set()
         self.lanes = lanes
         self.has_streams = admitted.has_streams
@@ -135,23 +141,28 @@ class WorkerSessions:
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, WorkerSession]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, WorkerSession]] = {}
 
-    def change(
-        self,
-        message: SessionAdmitted | SessionServices | SessionGoingAway | SessionEnded,
-    ) -> None:
-        """Act on what control says of a session."""
+    def change(self, message: Message) -> None:
+        """Act on what control says of a session.
+
+        Raises:
+            ProtocolError: UNEXPECTED_MESSAGE for what is about anything else.
+        """
         match message:
             case SessionAdmitted():
                 self.add(message)
-            case SessionServices(session_id, services, ended):
-                change = self.remove_services if ended else self.add_services
+            case SessionServices(session_id, services):
+                change = self.remove_services if message.ended else self.add_services
                 change(session_id, services)
+                self._mark(message)
+            case SessionWeight(session_id, weight):
+                for pool in self._find_pools(session_id):
+                    pool.hints = replace(pool.hints, weight=weight)
             case SessionGoingAway(session_id):
                 self.go_away(session_id)
             case SessionEnded(session_id, cut):
                 self.end(session_id, cut=None if cut is None else Code(cut))
             case _:
-                assert_never(message)
+                raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
 
     def add(self, admitted: SessionAdmitted) -> None:
         """Use a session, and admit lanes of it where it has a secret."""
@@ -177,6 +188,11 @@ class WorkerSessions:
             for pool in pools:
                 pool.services.discard(service)
                 _remove(self._serving, (pool.tenant_id, service), pool.session_id)
+
+    def _mark(self, message: SessionServices) -> None:
+        services = [_to_service(text) for text in message.services]
+        for pool in self._find_pools(message.session_id):
+            pool.hints = pool.hints.mark(services, failing=message.failing, sticky=message.sticky)
 
     def go_away(self, session_id: bytes) -> None:
         """Use a session for no more clients."""
@@ -232,6 +248,7 @@ class WorkerSessions:
         if pool is None:
             slot = NO_SLOT if admitted.slot == NO_SLOT else admitted.slot + self._slots
             pool = self._add_pool(pool_id, admitted, slot, tls_only=True)
+            pool.hints = session.hints
             if session.going_away:
                 self.go_away(session.session_id)
         return pool

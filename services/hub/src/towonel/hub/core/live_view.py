@@ -28,6 +28,8 @@ class LiveAgent:
     edges: tuple[bytes, ...]
     active_streams: int
     is_by_tcp: bool
+    weight: int | None = None
+    services_failing: tuple[str, ...] = ()
     sessions: tuple["LiveSession", ...] = ()
 
 
@@ -113,6 +115,11 @@ class LiveView:
         """
         return self._serving.get((tenant_id, key), ())
 
+    def count_failing(self, tenant_id: bytes, key: str) -> int:
+        """Return how many of the agents that serve a service have an origin that fails its check."""
+        serving = self.agents_serving(tenant_id, key)
+        return sum(key in self.agents[agent].services_failing for agent in serving)
+
     def listeners(self, key: str) -> tuple[LiveListener, ...]:
         """Return what each edge reported of a route's port or ports, `tcp:2222`, by the edge's id."""
         return self._listeners.get(key, ())
@@ -153,6 +160,10 @@ def _agent(sessions: list[_EdgeSession]) -> LiveAgent:
         edges=_sorted_ids(one.edge_id for one in sessions),
         active_streams=sum(one.session.active_streams for one in sessions),
         is_by_tcp=any(one.session.is_by_tcp for one in sessions),
+        weight=newest.weight,
+        services_failing=tuple(
+            sorted({key for one in sessions for key in one.session.services_failing})
+        ),
         sessions=tuple(LiveSession(one.edge_id, one.session) for one in sessions),
     )
 

@@ -58,6 +58,8 @@ def to_agent_items(
                 connections_active=live.active_streams if live else 0,
                 is_displaced=live is not None and row.agent_id in displaced,
                 is_by_tcp=live is not None and live.is_by_tcp,
+                weight=live.weight if live else None,
+                services_failing=list(live.services_failing) if live else [],
                 sessions=[_to_session(each) for each in live.sessions] if live else [],
             )
         )
@@ -111,6 +113,7 @@ def _to_session(session: LiveSession) -> AgentSession:
 
 def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
     """Return the item of a service and its route."""
+    tenant_id, name, view = row.tenant_id, service_key(route), hub.edge_reports.view
     return ServiceItem(
         key=row.key,
         kind=ServiceKind(route.kind).value,
@@ -118,10 +121,11 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         port=route.port,
         last_port=route.last_port,
         tls_mode=route.tls_mode,
-        tenant_id=row.tenant_id,
+        tenant_id=tenant_id,
         group=row.group,
         created_at=to_datetime(row.created_at_ms),
-        agents_live=len(hub.edge_reports.view.agents_serving(row.tenant_id, service_key(route))),
+        agents_live=len(view.agents_serving(tenant_id, name)),
+        agents_failing=view.count_failing(tenant_id, name),
         **to_cidrs(route),
         listeners=to_listeners(hub, row.key),
     )

@@ -1,0 +1,81 @@
+"""Probe of an origin: one check, over a connection of its own."""
+
+import asyncio
+import re
+import socket
+import ssl
+from typing import Final
+
+from towonel.agent.core.checks.origin_check import CheckKind, OriginCheck
+from towonel.agent.core.services import Origin, ProxyProtocol, Service
+from towonel.agent.origin_dialer import OriginDialer
+from towonel.runtime.logs import describe_error
+from towonel.wire import proxy
+from towonel.wire.names import ServiceKind
+
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: .*)?\r?\n")
+_HEALTHY: Final = range(200, 400)
+_LINE_BYTES: Final = 4096  # of a status; what follows is not read
+
+
+class OriginProbe:
+    """Probe that connects as clients' connections do, and says in the PROXY header that it is none.
+
+    Args:
+        dialer: of origins.
+    """
+
+    def __init__(self, dialer: OriginDialer) -> None:
+        self._dialer = dialer
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._tls.check_hostname = False
+        self._tls.verify_mode = ssl.CERT_NONE  # certificates are between clients and the origin
+
+    async def run(self, service: Service, check: OriginCheck) -> str | None:
+        """Return what is wrong with the origin of a service, or None where it is as it should be."""
+        origin = service.origin
+        if check.address is not None:
+            origin = Origin(*check.address, ProxyProtocol.NONE)
+        try:
+            async with asyncio.timeout(check.timeout_s):
+                return await self._ask(service, check, origin)
+        except TimeoutError:
+            return f"{origin}: no answer in {check.timeout_s} s"
+        except (OSError, ValueError) as error:
+            return f"{origin}: {describe_error(error)}"
+
+    async def _ask(self, service: Service, check: OriginCheck, origin: Origin) -> str | None:
+        sock = await self._dialer.connect(origin)
+        try:
+            if origin.proxy_protocol is ProxyProtocol.V2:
+                await asyncio.get_running_loop().sock_sendall(sock, proxy.LOCAL)
+            if check.kind is CheckKind.TCP:
+                return None
+            return await self._converse(service, check, origin, sock)
+        finally:
+            sock.close()
+
+    async def _converse(
+        self, service: Service, check: OriginCheck, origin: Origin, sock: socket.socket
+    ) -> str | None:
+        name = service.key.name if service.key.kind is ServiceKind.HTTPS else origin.host
+        name = name.replace("*", "check", 1)
+        tls = None if check.kind is CheckKind.HTTP else self._tls
+        reader, writer = await asyncio.open_connection(
+            sock=sock, ssl=tls, server_hostname=None if tls is None else name, limit=_LINE_BYTES
+        )
+        try:
+            if check.kind is CheckKind.TLS:
+                return None
+            writer.write(
+                f"GET {check.path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: towonel-agent\r\n"
+                "Accept: */*\r\nConnection: close\r\n\r\n".encode()
+            )
+            line = await reader.readline()
+            found = _STATUS.fullmatch(line)
+            if found is not None and int(found[1]) in _HEALTHY:
+                return None
+            answer = line[:50].decode(errors="replace").strip()
+            return f"{origin}: answers {check.path} with {answer or 'nothing'}"
+        finally:
+            writer.transport.abort()
