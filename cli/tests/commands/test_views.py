@@ -14,6 +14,7 @@ from towonel.api.agents import AgentItem, AgentSession
 from towonel.api.edges import EdgeItem
 from towonel.api.invites import InviteIn, InviteOut
 from towonel.api.traffic import EngineName, Traffic, Way, WayReason
+from towonel.cli.commands.agent.list import format_weight
 from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.tables import agent_rows, format_session
 from towonel.identity.keys import NodeKey
@@ -125,6 +126,8 @@ def test_agents_are_listed_and_shown(published: Published) -> None:
     assert live == "No agent is known.\n"
     assert "live       no\n" in displayed
     assert "displaced  no\n" in displayed
+    assert "weight     unknown\n" in displayed
+    assert "failing    none\n" in displayed
 
 
 @pytest.mark.parametrize(("is_displaced", "cell"), [(True, "yes"), (False, "")])
@@ -177,6 +180,15 @@ def test_the_way_of_a_session_is_told_with_its_reason(
     )
 
     assert format_session(session).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("weight", "text"), [(None, "unknown"), (100, "100"), (0, "0: its group is on standby")]
+)
+def test_the_weight_of_a_group_is_a_number_or_that_it_is_on_standby(
+    weight: int | None, text: str
+) -> None:
+    assert format_weight(weight) == text
 
 
 def edge_of(**changes: Any) -> EdgeItem:

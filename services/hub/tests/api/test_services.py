@@ -152,6 +152,23 @@ async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell
     assert (await client.services.list()).services[0].agents_live == 1
 
 
+async def test_an_agent_tells_its_weight_and_what_fails_its_checks(hub: TestHub) -> None:
+    token, client, agent = await hub.invite("a.eu", "b.eu"), hub.client(), new_key()
+    await client.bootstrap(token, agent, "blue")
+    await publish(hub, token, "a.eu", "b.eu", group="blue")
+    reported = session(agent, token, 1, "https:a.eu", "https:b.eu")
+    failing = reported.model_copy(update={"weight": 0, "failing": "02"})
+    await client.report_edge(hub.context.keys.node, report(failing))
+    item = await client.agents.get(agent.public)
+    services = (await client.services.list()).services
+
+    assert (item.weight, item.services_failing) == (0, ["https:b.eu"])
+    assert [(it.key, it.agents_live, it.agents_failing) for it in services] == [
+        ("https:a.eu", 1, 0),
+        ("https:b.eu", 1, 1),
+    ]
+
+
 @pytest.mark.both_databases
 async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: TestHub) -> None:
     ids, _ = await three_agents(hub)

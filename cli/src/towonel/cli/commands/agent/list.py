@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from towonel.api.agents import AgentItem
 from towonel.cli.command import hub_command
 from towonel.cli.options.ids import parse_hex_id
 from towonel.cli.output import Fields, Output, format_time
@@ -62,7 +61,7 @@ async def show(
         *((f"way at {each.edge_id.hex()[:SHORT]}", format_session(each)) for each in item.sessions),
         ("open", f"{item.connections_active} connections"),
         ("way", _BY_TCP if item.is_by_tcp else "QUIC" if item.is_live else "none"),
-        ("weight", _format_weight(item)),
+        ("weight", format_weight(item.weight)),
         ("failing", ", ".join(item.services_failing) or "none"),
         ("displaced", _DISPLACED if item.is_displaced else "no"),
         ("software", item.software or "unknown"),
@@ -72,7 +71,8 @@ async def show(
     return Output(item, Fields(fields))
 
 
-def _format_weight(item: AgentItem) -> str:
-    if item.weight is None:
+def format_weight(weight: int | None) -> str:
+    """Format the weight of an agent's group."""
+    if weight is None:
         return "unknown"
-    return str(item.weight) if item.weight else "0: its group is on standby"
+    return str(weight) if weight else "0: its group is on standby"
