@@ -95,12 +95,13 @@ def test_services_of_an_agent_are_what_its_program_reads() -> None:
 
     (service,) = https(given["TOWONEL_AGENT_SERVICES"])
     ssh, db = tcp(given["TOWONEL_AGENT_TCP_SERVICES"])
-    dns, vpn = udp(given["TOWONEL_AGENT_UDP_SERVICES"])
+    dns, vpn, game = udp(given["TOWONEL_AGENT_UDP_SERVICES"])
 
     assert service.origin.port == 443
     assert (ssh.port, ssh.origin.idle_timeout_s, db.port) == (2222, 3600, "auto")
     assert (dns.port, dns.origin.idle_timeout_s) == (5353, 5)
     assert (vpn.port, vpn.origin.max_unanswered_bytes) == ("auto", 10**9)
+    assert (game.ports, str(game.origin)) == ("27015-27030", "game:27015-27030")
 
 
 def test_a_setting_of_another_program_is_no_variable_of_this_one() -> None:

@@ -101,6 +101,7 @@ KNOWN = [
     "tcp_services",
     "trusted_edges",
     "udp_services",
+    "weight",
     "workers",
 ]
 

@@ -147,7 +147,7 @@ async def test_a_port_of_another_tenant_is_refused_with_what_to_do(hub: TestHub)
             await until(lambda: started.publisher.has_published)
     (line,) = (line for line in lines if line["event"] == "hub.refused")
     assert line["code"] == "port_conflict"
-    assert "listen_port in TOWONEL_AGENT_TCP_SERVICES" in line["fix"]
+    assert "listen_port or listen_port_range in TOWONEL_AGENT_TCP_SERVICES" in line["fix"]
     assert "`towonel port reserve`" in line["fix"]
 
 
