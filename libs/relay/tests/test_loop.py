@@ -223,9 +223,13 @@ def test_what_is_to_leave_is_flushed_once_at_the_end_of_its_round_and_a_bug_stop
     log: list[str] = []
     crashes: list[Exception] = []
     late = CallbackFlusher(lambda: log.append("late"), crashes.append)
-    first = CallbackFlusher(lambda: (log.append("first"), loop.flush_later(late)), crashes.append)
+
+    def flush() -> None:
+        log.append("first")
+        loop.flush_later(late)
+
     loop.flush_later(CallbackFlusher(lambda: 1 // 0, crashes.append))
-    loop.flush_later(first)
+    loop.flush_later(CallbackFlusher(flush, crashes.append))
     for _ in range(2):
         loop.queue(bulk_of("bulk", 1, log, None))
         loop.run_once()

@@ -63,8 +63,9 @@ def port_of(sock: DatagramSocket) -> int:
 def sending() -> Iterator[Sending]:
     made = Sending()
     yield made
-    for sock in (*made.peers, made.sock):
-        sock.close()
+    for peer in made.peers:
+        peer.close()
+    made.sock.close()
     made.loop.close()
 
 

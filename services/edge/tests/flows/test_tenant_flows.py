@@ -81,20 +81,19 @@ def test_a_limit_that_changes_holds_for_flows_that_there_are(edge: EdgeFlows) ->
     for _ in range(20):
         edge.send(client, bytes(FULL))
 
-    assert count_taken(agent) == MIN_BURST // FULL + 1
+    assert MIN_BURST < FULL * count_taken(agent) < MIN_BURST + 2 * FULL
 
 
-def test_what_clients_over_tcp_use_is_missing_for_flows(edge: EdgeFlows) -> None:
+def test_flows_have_half_of_it_while_clients_over_tcp_take_all_that_is_there(
+    edge: EdgeFlows,
+) -> None:
     agent = edge.add_agent()
-    client, _ = edge.begin(agent)
-    limit(edge, bandwidth=8)
+    limit(edge, bandwidth=8 * MBIT)
     worker = SharedLimits(edge.rows, 1, SECRET).find(TENANT, "bandwidth")
-    worker.add(MIN_BURST)
-    edge.loop.advance(0.1)
-    edge.send(client, bytes(FULL))
+    worker.add(10 * MBIT)
+    passed = sum(flood(edge, agent, seconds=2.0))
 
-    assert count_taken(agent) == 0
-    assert dict(edge.take_counters().dropped) == {OVER_BANDWIDTH: 1}
+    assert MBIT <= passed <= 1.2 * MBIT
 
 
 def test_so_many_flows_begin_in_a_second_and_a_client_that_got_none_gets_one_later(

@@ -8,7 +8,7 @@ from typing import Final
 
 from towonel.edge.core.admission import KeyedLimit
 from towonel.edge.core.connection_rates import ConnectionRates
-from towonel.edge.core.shared_use import COLUMNS, SharedLimits
+from towonel.edge.core.shared_use import COLUMNS, LimitUse, SharedLimits
 from towonel.edge.flows.messages import LimitsMemory, Start
 from towonel.relay.core.rate_limit import RateLimit
 from towonel.relay.pacing.pacer import plan_bytes
@@ -17,7 +17,46 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 
+_SHARE: Final = 0.5  # of a bandwidth, which flows have at least while clients over TCP want all
 OVER_BANDWIDTH: Final = "over_bandwidth"  # why a datagram is dropped
+
+
+class FlowBandwidth:
+    """Bandwidth of a tenant, as far as its flows may have it.
+
+        tokens of all, more than half a burst ──▶ a datagram passes: clients over TCP leave them
+        else, tokens of flows alone ────────────▶ it passes too: half of the bandwidth is theirs
+        else ───────────────────────────────────▶ it is dropped
+
+    Clients over TCP wait for the first token there is, and so have the other half, however many datagrams come.
+
+    Args:
+        bits_per_s: of all clients together.
+        now: in seconds.
+        use: by all other processes.
+    """
+
+    def __init__(self, bits_per_s: int, now: float, use: LimitUse) -> None:
+        per_s, burst = plan_bytes(bits_per_s)
+        self._reserve = burst * _SHARE
+        self._all = RateLimit(per_s, burst, now, use)
+        self._own = RateLimit(per_s * _SHARE, burst * _SHARE, now)
+
+    def change(self, bits_per_s: int, now: float) -> None:
+        """Use another one from now on."""
+        per_s, burst = plan_bytes(bits_per_s)
+        self._reserve = burst * _SHARE
+        self._all.change(per_s, burst, now)
+        self._own.change(per_s * _SHARE, burst * _SHARE, now)
+
+    def admits(self, size: int, now: float) -> bool:
+        """Whether a datagram may pass now; one that may is counted."""
+        if not self._all.has(self._reserve, now):
+            if not self._own.has(1, now):
+                return False
+            self._own.spend(size)
+        self._all.spend(size)
+        return True
 
 
 class FlowLimits:
@@ -34,7 +73,7 @@ class FlowLimits:
         self._shared = shared
         self._limits: dict[TenantId, TenantLimits] = {}
         self._rates = ConnectionRates(shared)
-        self._bandwidths: dict[TenantId, RateLimit] = {}
+        self._bandwidths: dict[TenantId, FlowBandwidth] = {}
 
     def change(self, tenant_id: TenantId, limits: TenantLimits, now: float) -> None:
         """Let a tenant have these limits of its own from now on; flows that there are stay."""
@@ -43,15 +82,15 @@ class FlowLimits:
         else:
             self._limits[tenant_id] = limits
         self._rates.change(tenant_id, limits.connection_rate, now)
-        rate = self._bandwidths.pop(tenant_id, None)
+        found = self._bandwidths.pop(tenant_id, None)
         if limits.bandwidth is None:
             return
-        if rate is None:
+        if found is None:
             use = self._shared.find(tenant_id, "bandwidth")
-            rate = RateLimit(*plan_bytes(limits.bandwidth), now, use)
+            found = FlowBandwidth(limits.bandwidth, now, use)
         else:
-            rate.change(*plan_bytes(limits.bandwidth), now)
-        self._bandwidths[tenant_id] = rate
+            found.change(limits.bandwidth, now)
+        self._bandwidths[tenant_id] = found
 
     def acquire(self, source: str, tenant_id: TenantId, now: float) -> None:
         """Count one more flow, until it is released.
@@ -74,13 +113,8 @@ class FlowLimits:
 
     def admits(self, tenant_id: TenantId, size: int, now: float) -> bool:
         """Whether a datagram of a tenant may pass now; one that may is counted."""
-        rate = self._bandwidths.get(tenant_id) if self._bandwidths else None
-        if rate is None:
-            return True
-        if not rate.has(1, now):
-            return False
-        rate.spend(size)
-        return True
+        found = self._bandwidths.get(tenant_id) if self._bandwidths else None
+        return found is None or found.admits(size, now)
 
     def _acquire_of(self, tenant_id: TenantId, now: float) -> None:
         most = self._limits.get(tenant_id, NO_LIMITS).connections
