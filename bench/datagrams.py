@@ -3,7 +3,7 @@
     python bench/datagrams.py [--subjects direct,towonel,rathole,frp] [--rounds 3] [--seconds 3] [--size 1200]
 
 Each subject is between a client and an origin that echoes. The client keeps so many datagrams under way: 32, then 1. The
-table has medians of the rounds, and ratios to rathole where that is there; processor time is of both sides together.
+table has medians of the rounds, and ratios to those peers that are there; processor time is of both sides together.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from support.stack import Stack, until
 from support.udp_origins import is_answered
 
 WINDOWS = (32, 1)
-PEER = "rathole"
+PEERS = ("rathole", "frp")  # that others are compared with
 type Start = Callable[[Path, int], AbstractAsyncContextManager[Entry]]
 
 
@@ -130,13 +130,13 @@ FIGURES = ("p50_us", "p99_us", "cpu_us")
 
 def write(results: dict[tuple[str, int], list[Echoes]]) -> None:
     """Print the table."""
-    print("| subject | window | echoes/s | lost | p50 us | p99 us | CPU us | to rathole |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| subject | window | echoes/s | lost | p50 us | p99 us | CPU us | to rathole | to frp |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for (name, window), values in results.items():
-        found, peer = median(values), results.get((PEER, window))
-        ratio = f"{found.per_s / median(peer).per_s:.2f}" if peer else ""
+        found, peers_found = median(values), [results.get((peer, window)) for peer in PEERS]
+        ratios = [f"{found.per_s / median(each).per_s:.2f}" if each else "" for each in peers_found]
         figures = f"{found.per_s:.0f} | {found.lost} | {found.p50_us:.0f} | {found.p99_us:.0f}"
-        print(f"| {name} | {window} | {figures} | {found.cpu_us:.1f} | {ratio} |")
+        print(f"| {name} | {window} | {figures} | {found.cpu_us:.1f} | {' | '.join(ratios)} |")
 
 
 async def run(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from socket import SocketType
 from typing import Never, override
 
-from towonel.relay.loop import Handler, Loop
+from towonel.relay.loop import Flusher, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
 from towonel.relay.socket_end import SocketEnd
@@ -81,3 +81,21 @@ class CallbackHandler(Handler):
             super().crash(error)
         else:
             self._crash(error)
+
+
+class CallbackFlusher(Flusher):
+    """Flusher that calls functions."""
+
+    def __init__(
+        self, flush: Callable[[], object], crash: Callable[[Exception], object] = refuse
+    ) -> None:
+        self._flush = flush
+        self._crash = crash
+
+    @override
+    def flush_round(self) -> None:
+        self._flush()
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self._crash(error)

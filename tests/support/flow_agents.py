@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 
 from support.flow_loops import FlowLoop
 
+from towonel.edge.core.shared_use import COLUMNS, SharedLimits
 from towonel.edge.flows.client_flow import PortRoute
 from towonel.edge.flows.flows import Flows
+from towonel.edge.flows.limits import FlowLimits
 from towonel.edge.flows.messages import Counters, SessionAdmitted, SessionServices, Start
 from towonel.edge.flows.sessions import AgentSession
 from towonel.identity.datagrams import DatagramEnd
 from towonel.relay.core.datagram_path import PathState
+from towonel.relay.flows.outbox import Outbox, Sender
 from towonel.relay.flows.reader import DatagramReader
 from towonel.relay.flows.session import DatagramLoss, FlowSession
 from towonel.relay.flows.sockets import DatagramSocket, Endpoint, bind_datagrams
@@ -26,6 +29,7 @@ from towonel.wire.udp.datagrams import Record, RecordKind
 
 SERVICE = ServiceKey(ServiceKind.UDP, "game")
 TENANT = TenantId(b"t" * 32)
+SECRET = b"of limits"
 PORT, IDLE_S, LOOPBACK = 5000, 30, "127.0.0.1"
 LIMITS = Start(flows=100, per_source=100, per_tenant=100, report_s=1.0)
 
@@ -64,7 +68,7 @@ class FlowAgent:
         """Secret of the session."""
         return self.id.ljust(32, b".")
 
-    def _transmit(self, packet: bytes, endpoint: Endpoint) -> None:
+    def _transmit(self, packet: bytes, endpoint: Endpoint, _: Sender) -> None:
         self.sock.sendto(packet, endpoint.address)
 
     def send(self, flow: int, kind: int, body: bytes = b"") -> None:
@@ -100,6 +104,8 @@ class EdgeFlows:
     """Flows of an edge, with one port, and agents on demand.
 
     Attributes:
+        rows: of the use of limits, this edge's and that of a worker.
+        limits: of its flows.
         offered: sessions that got a carrier, and its other end.
     """
 
@@ -111,10 +117,12 @@ class EdgeFlows:
         sealed = loopback()
         self._edge = Endpoint(sealed.getsockname())
         loop, report = self.loop.loop, self.loop.crashes.append
-        self.flows = Flows(limits, loop, DatagramSocket(sealed), self._offer, report)
-        self._readers = [
-            DatagramReader(loop, DatagramSocket(sealed), self.flows.take_packet, report)
-        ]
+        sock = DatagramSocket(sealed)
+        outbox = Outbox(loop, sock, report)
+        self.rows = [memoryview(bytearray(4 * COLUMNS)).cast("I") for _ in range(2)]
+        self.limits = FlowLimits(limits, SharedLimits(self.rows, 0, SECRET))
+        self.flows = Flows(limits.flows, self.limits, loop, outbox, self._offer, report)
+        self._readers = [DatagramReader(loop, sock, self.flows.take_packets, report)]
         self.ports: dict[int, int] = {}
         self.open_port(PORT)
 
@@ -128,9 +136,10 @@ class EdgeFlows:
         made = loopback()
         self.ports[port] = made.getsockname()[1]
         sock = DatagramSocket(made)
+        outbox = Outbox(self.loop.loop, sock, self.loop.crashes.append)
 
-        def take(data: bytes, client: Endpoint) -> None:
-            self.flows.take_datagram(sock, port, data, client)
+        def take(run: list[bytes], client: Endpoint) -> None:
+            self.flows.take_datagrams(outbox, port, run, client)
 
         self._readers.append(DatagramReader(self.loop.loop, sock, take, self.loop.crashes.append))
         self.flows.set_route(port, PortRoute(service, tenant_id))

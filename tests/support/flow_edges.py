@@ -12,6 +12,7 @@ from support.flow_loops import FlowLoop
 from towonel.agent.flows.flows import Flows
 from towonel.agent.worker.messages import Addresses, OriginFacts, Ports, ServiceName, name_service
 from towonel.identity.datagrams import DatagramEnd
+from towonel.relay.flows.outbox import Sender
 from towonel.relay.flows.session import DatagramLoss, FlowSession
 from towonel.relay.flows.sockets import Endpoint
 from towonel.wire import preamble
@@ -52,7 +53,7 @@ class FlowEdge:
         )
         self.link.add_secret(self.index, self.secret)
 
-    def _transmit(self, packet: bytes, endpoint: Endpoint) -> None:
+    def _transmit(self, packet: bytes, endpoint: Endpoint, _: Sender) -> None:
         self.sock.sendto(packet, endpoint.address)
 
     def send(self, flow: int, kind: int, body: bytes = b"") -> None:

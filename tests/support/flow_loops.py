@@ -29,7 +29,7 @@ class FlowLoop:
         self._silent = DatagramReader(self.loop, silent, self._ignore, self.crashes.append)
         self.loop.add(self._ready, self._silent, select.EPOLLIN)
 
-    def _ignore(self, _data: bytes, _endpoint: Endpoint) -> None:
+    def _ignore(self, _run: list[bytes], _endpoint: Endpoint) -> None:
         """Take what nobody sends."""
 
     def turn(self, times: int = 3) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from towonel.identity.datagrams import DatagramEnd
 from towonel.relay.core.datagram_path import KEEPALIVE_S
 from towonel.relay.flows.carrier import Carrier
+from towonel.relay.flows.outbox import Sender
 from towonel.relay.flows.session import DatagramLoss, FlowSession
 from towonel.relay.flows.sockets import Endpoint
 from towonel.wire.udp.datagrams import Record
@@ -21,7 +22,7 @@ class FlowEnd:
     Attributes:
         largest: packet that its network takes, in bytes.
         interface: largest packet that its machine sends, in bytes.
-        error: that sending raises.
+        error: of each send.
     """
 
     end: DatagramEnd
@@ -37,12 +38,13 @@ class FlowEnd:
     def __post_init__(self) -> None:
         self.session = FlowSession(self.end, self.now, self._transmit, self.loss, is_v6=False)
 
-    def _transmit(self, packet: bytes, endpoint: Endpoint) -> None:
+    def _transmit(self, packet: bytes, endpoint: Endpoint, sender: Sender) -> None:
         if self.error is not None:
-            raise self.error
-        if len(packet) > self.interface:
-            raise OSError(errno.EMSGSIZE, "too long")
-        self.sent.append((packet, endpoint))
+            sender.note_unsent(self.error, 1)
+        elif len(packet) > self.interface:
+            sender.note_unsent(OSError(errno.EMSGSIZE, "too long"), 1)
+        else:
+            self.sent.append((packet, endpoint))
 
     def send(self, kind: int, body: bytes = b"", flow: int = 1) -> None:
         """Send a record."""

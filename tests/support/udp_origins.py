@@ -94,6 +94,40 @@ class UdpClient:
         return found
 
 
+FLOOD_BYTES, FLOOD_AT_ONCE, FLOOD_S = 1200, 8, 0.004  # 19 megabits a second, and their echoes
+
+
+@dataclass
+class Flood:
+    """Client that sends far more than may pass, to an origin that echoes.
+
+    Attributes:
+        passed: bytes that have come to the origin, and back.
+    """
+
+    client: UdpClient
+    origin: UdpOrigin
+    _echoed: int = 0
+
+    @property
+    def passed(self) -> int:
+        received = self.origin.received.values()
+        return self._echoed + sum(len(data) for each in received for data in each)
+
+    async def send(self) -> None:
+        """Send until cancelled."""
+        while True:
+            for _ in range(FLOOD_AT_ONCE):
+                await self.client.send(bytes(FLOOD_BYTES))
+            await asyncio.sleep(FLOOD_S)
+
+    async def receive(self) -> None:
+        """Count what comes back, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._echoed += len(await loop.sock_recv(self.client.sock, MAX_DATAGRAM_BYTES))
+
+
 @contextlib.contextmanager
 def udp_client(port: int, host: str = "127.0.0.1") -> Generator[UdpClient]:
     """Return a client of a port of this machine."""

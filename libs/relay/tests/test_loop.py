@@ -8,7 +8,7 @@ from functools import partial
 from typing import override
 
 import pytest
-from support.callback_handler import CallbackHandler
+from support.callback_handler import CallbackFlusher, CallbackHandler
 
 from towonel.relay.loop import Loop, TurnGroup
 
@@ -215,3 +215,24 @@ def test_a_released_descriptor_stays_open_and_is_watched_no_more(loop: Loop) -> 
     assert os.read(one.fileno(), 1) == b"x"
     one.close()
     other.close()
+
+
+def test_what_is_to_leave_is_flushed_once_at_the_end_of_its_round_and_a_bug_stops_no_other(
+    loop: Loop,
+) -> None:
+    log: list[str] = []
+    crashes: list[Exception] = []
+    late = CallbackFlusher(lambda: log.append("late"), crashes.append)
+
+    def flush() -> None:
+        log.append("first")
+        loop.flush_later(late)
+
+    loop.flush_later(CallbackFlusher(lambda: 1 // 0, crashes.append))
+    loop.flush_later(CallbackFlusher(flush, crashes.append))
+    for _ in range(2):
+        loop.queue(bulk_of("bulk", 1, log, None))
+        loop.run_once()
+
+    assert log == ["bulk", "first", "late", "bulk"]
+    assert [type(error) for error in crashes] == [ZeroDivisionError]

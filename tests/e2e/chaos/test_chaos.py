@@ -18,6 +18,7 @@ from support.stack import until
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 WARM_S = 0.5  # before it begins: transfers are in the middle then
 END_S = 45.0  # 15 s without an acknowledgement, and 5 s between looks at that; 35 s where nothing is on the way
+FLOW_S = 10.0  # for a datagram to come back
 ON_S = 2.0  # for which new clients come after the link is back
 IDLE_S = 40.0  # of a session without clients: 10 s until its edge pings, and 30 s from there
 LATE_S = 2.0
@@ -38,7 +39,7 @@ async def play(scenario: Scenario, lab: Lab, traffic: Traffic) -> Row:
     is_back = await returns(lab, scenario)
     back_s = loop.time() - ended
     await asyncio.sleep(ON_S)
-    await traffic.finish(max(0.0, ended + END_S - loop.time()))
+    await traffic.finish(max(FLOW_S, ended + END_S - loop.time()))
     return {
         "lasted s": round(ended - began, 1),
         "back s": round(back_s, 1) if is_back else NEVER,

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from support.chaos.bad_network import LOOK_HOME, PUBLIC, BadNetwork, bad_network
 from support.chaos.kinds import HOSTNAME, KINDS, Kind, Place
 from support.chaos.traffic import attempt
-from support.chaos.uses import Origin, ask_name, running_origin
+from support.chaos.uses import Origin
 from support.origins import Certificates
 from support.ports import free_port
 from support.programs import OwnProcess, Program, own_processes
@@ -29,7 +28,7 @@ class Lab:
 
     network: BadNetwork
     stack: Stack
-    places: dict[Kind, Place]
+    places: dict[Kind[Any], Place]
     origins: list[Origin]
 
     @property
@@ -71,10 +70,10 @@ class Lab:
         """Return how many sessions the edge has."""
         return int(await self.stack.edges[0].metric("towonel_edge_active_sessions"))
 
-    async def _serves(self, kind: Kind, place: Place) -> bool:
+    async def _serves(self, kind: Kind[Any], place: Place) -> bool:
         try:
             async with asyncio.timeout(TRY_S):
-                outcome = await attempt(kind, place, ask_name, 0, asyncio.Event())
+                outcome = await attempt(kind, place, kind.ask, 0, asyncio.Event())
         except TimeoutError:
             return False
         return outcome.how == "right"
@@ -109,20 +108,20 @@ async def _start_public(stack: Stack) -> None:
 
 async def _start_origins(
     folder: Path, network: BadNetwork, edge_port: int, exits: contextlib.AsyncExitStack
-) -> tuple[dict[Kind, Place], list[Origin]]:
+) -> tuple[dict[Kind[Any], Place], list[Origin]]:
     certificates = Certificates(folder)
-    places = dict[Kind, Place]()
+    places = dict[Kind[Any], Place]()
     origins = list[Origin]()
     for kind in KINDS:
         tls = certificates.server(HOSTNAME) if kind.has_tls else None
-        listener = network.home.run(socket.create_server, ("127.0.0.1", 0))
-        origins.append(await exits.enter_async_context(running_origin(listener, tls)))
+        listener = network.home.run(kind.listen)
+        origins.append(await exits.enter_async_context(kind.serve(listener, tls)))
         public = edge_port if kind.has_tls else free_port()
         places[kind] = Place(origins[-1].port, public, certificates.client())
     return places, origins
 
 
-async def _start_agent(stack: Stack, places: dict[Kind, Place]) -> None:
+async def _start_agent(stack: Stack, places: dict[Kind[Any], Place]) -> None:
     services: dict[str, Any] = {
         kind.variable: json.dumps([kind.describe(place)]) for kind, place in places.items()
     }

@@ -4,15 +4,17 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from support.chaos.kinds import Kind, Place
-from support.chaos.uses import EarlyEndError, Use, WrongBytesError, ask_name
+from support.chaos.uses import EarlyEndError, Use, WrongBytesError
 
 EACH = 10  # connections of each kind and use
 START_S = 0.02  # between two connections: lanes are dialled as clients come, and many at once go by stream
 NEW_EVERY_S = 0.5  # of each kind
 NEW_LIMIT_S = 45.0  # an edge tries for 15 s; one that was served is lost with its lane after 35 s
+
+TRANSFERS = ("download", "upload")  # uses that end by themselves
 
 type How = Literal["right", "error", "short", "wrong", "stuck"]
 
@@ -34,7 +36,9 @@ class Outcome:
         return self.ended - self.begun
 
 
-async def attempt(kind: Kind, place: Place, use: Use, number: int, over: asyncio.Event) -> Outcome:
+async def attempt(
+    kind: Kind[Any], place: Place, use: Use[Any], number: int, over: asyncio.Event
+) -> Outcome:
     """Connect, do one thing, and return how it ended."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -56,7 +60,7 @@ async def attempt(kind: Kind, place: Place, use: Use, number: int, over: asyncio
 class Traffic:
     """Traffic of all kinds; `start` begins it, and `finish` ends it."""
 
-    places: Mapping[Kind, Place]
+    places: Mapping[Kind[Any], Place]
     tasks: asyncio.TaskGroup
     each: int = EACH
     lasting: list[Outcome] = field(default_factory=list[Outcome])
@@ -73,7 +77,7 @@ class Traffic:
                 task = self.tasks.create_task(self._run(kind, place, use))
                 self.active[task] = (kind.name, use.__name__, asyncio.get_running_loop().time())
                 task.add_done_callback(self.active.pop)
-                if use.__name__ != "echo":
+                if use.__name__ in TRANSFERS:
                     self._transfers.add(task)
                 await asyncio.sleep(START_S)
             self.tasks.create_task(self._come(kind, place))
@@ -92,21 +96,21 @@ class Traffic:
             self.lasting.append(Outcome(kind, use, "stuck", begun, loop.time()))
             task.cancel()
 
-    async def _run(self, kind: Kind, place: Place, use: Use) -> None:
+    async def _run(self, kind: Kind[Any], place: Place, use: Use[Any]) -> None:
         self.lasting.append(await attempt(kind, place, use, next(self._numbers), self.over))
 
-    async def _come(self, kind: Kind, place: Place) -> None:
+    async def _come(self, kind: Kind[Any], place: Place) -> None:
         """Be new clients, one after another, whatever becomes of those before."""
         while not self.over.is_set():
             self.tasks.create_task(self._ask(kind, place))
             await asyncio.sleep(NEW_EVERY_S)
 
-    async def _ask(self, kind: Kind, place: Place) -> None:
+    async def _ask(self, kind: Kind[Any], place: Place) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
             async with asyncio.timeout(NEW_LIMIT_S):
-                outcome = await attempt(kind, place, ask_name, 0, self.over)
+                outcome = await attempt(kind, place, kind.ask, 0, self.over)
         except TimeoutError:
-            outcome = Outcome(kind.name, ask_name.__name__, "stuck", begun, loop.time())
+            outcome = Outcome(kind.name, kind.ask.__name__, "stuck", begun, loop.time())
         self.new.append(outcome)

@@ -21,7 +21,7 @@ SIZE, STEP, STEP_S = MIB, 32_768, 0.1  # of a transfer, which takes three second
 MESSAGE_BYTES, MESSAGE_S = 600, 0.5
 NAME = b"home\n"
 
-type Use = Callable[[Streams, int, asyncio.Event], Awaitable[None]]
+type Use[Connection] = Callable[[Connection, int, asyncio.Event], Awaitable[None]]
 
 
 class WrongBytesError(Exception):
@@ -118,6 +118,11 @@ class Origin:
                     await writer.drain()
             case _:
                 writer.write(NAME)
+
+
+def listen() -> socket.socket:
+    """Return a listening socket on loopback, of the namespace of this thread."""
+    return socket.create_server(("127.0.0.1", 0))
 
 
 @contextlib.asynccontextmanager

@@ -23,10 +23,10 @@ class Reading:
             self.loop.loop, DatagramSocket(sock), self._take, self.loop.crashes.append
         )
 
-    def _take(self, data: bytes, _: Endpoint) -> None:
-        if data == b"bug":
+    def _take(self, run: list[bytes], _: Endpoint) -> None:
+        if run == [b"bug"]:
             raise ZeroDivisionError
-        self.taken.append(data)
+        self.taken += run
 
 
 @pytest.fixture
@@ -55,3 +55,21 @@ def test_a_datagram_that_meets_a_bug_costs_no_other(reading: Reading) -> None:
     assert reading.taken == [b"one", b"two", b"three"]
     assert len(reading.loop.crashes) == 2
     reading.loop.crashes.clear()
+
+
+def test_datagrams_that_leave_in_one_call_are_read_in_one(reading: Reading) -> None:
+    runs: list[list[bytes]] = []
+    reading.reader.close()
+    sock = bind_datagrams("127.0.0.1", 0)
+    loop, report_crash = reading.loop.loop, reading.loop.crashes.append
+    reading.reader = DatagramReader(
+        loop, DatagramSocket(sock), lambda run, _: runs.append(run), report_crash
+    )
+    with bind_datagrams("127.0.0.1", 0) as other:
+        sender = DatagramSocket(other)
+        to = Endpoint(sock.getsockname())
+        sender.send_run([b"one", b"two", b"3"], 3, to)
+        sender.send(b"four", to)
+        reading.loop.turn()
+
+    assert runs == [[b"one", b"two", b"3"], [b"four"]]

@@ -40,6 +40,7 @@ def test_a_head_comes_out_as_it_went_in(index: int, counter: int) -> None:
     packet = datagrams.encode_head(index, counter) + bytes(OVERHEAD_BYTES - HEAD_BYTES)
 
     assert datagrams.decode_head(packet) == (index, counter)
+    assert datagrams.read_index(packet) == index
     assert datagrams.decode_head(packet[:-1]) is None
     assert datagrams.decode_head(b"\x40" + packet[1:]) is None
 

@@ -186,6 +186,7 @@ def test_datagrams_wait_for_the_address_of_a_name_up_to_a_bound(agent: AgentFlow
     edge.open(2, b"second")
     assert agent.requests == [SERVICE]
     agent.flows.learn(SERVICE, (origin.getsockname(),))
+    agent.loop.turn()
 
     data = [each for each, _ in receive_all(origin)]
     assert [each for each in data if each != b"second"] == [b"%d" % n for n in range(MAX_WAITING)]

@@ -6,12 +6,14 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
-from support.edge_front import StartedWorkers
+from support.edge_front import START, StartedWorkers
 from support.flow_agents import FlowAgent, loopback, read_opening
 from support.flow_loops import FlowLoop
 from support.ports import free_port
@@ -21,6 +23,7 @@ from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.data_plane.flow_plane import FlowPlane
+from towonel.edge.data_plane.shared_memory import SharedMemory
 from towonel.edge.data_plane.start import FLOW_WORKER
 from towonel.edge.flows.messages import Start
 from towonel.edge.metrics import Metrics
@@ -33,6 +36,7 @@ from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.tenant_limits import TenantLimits
 from towonel.wire.routes import Route, RouteDelta
 from towonel.wire.session.balance_hints import NO_HINTS
 from towonel.wire.udp.datagrams import Record, RecordKind
@@ -59,6 +63,7 @@ class Plane:
             lambda *carrier: self.carried.append(carrier),
         )
         self.plane.limits, self.plane.start_worker = LIMITS, self.workers.start
+        self.plane.shared = SharedMemory(replace(START, workers=1))
         self.plane.sealed = loopback()
         self.plane.ports.listen()
         self.sessions.observers.append(self.plane)
@@ -83,6 +88,10 @@ class Plane:
         route = Route(ServiceKind.UDP, SERVICE.name, TENANT, self.port)
         self._apply(RouteDelta(1, snapshot=False, routes=(route,)))
         self.client.connect(("127.0.0.1", self.port))
+
+    def limit(self, **limits: int) -> None:
+        """Let the tenant have these limits."""
+        self._apply(RouteDelta(3, snapshot=False, limits={TENANT: TenantLimits(**limits)}))
 
     def withdraw(self) -> None:
         """Take its port away."""
@@ -127,6 +136,7 @@ class Plane:
     def close(self) -> None:
         """Close all sockets."""
         self.plane.close()
+        self.plane.shared.close()
         self.client.close()
         for agent in self._agents:
             agent.sock.close()
@@ -262,3 +272,25 @@ async def test_clients_that_get_no_flow_are_counted_and_in_the_log(
         await until(lambda: bool(lines))
 
     assert lines[0]["tenant_id"] == TENANT.hex()
+
+
+async def test_limits_of_a_tenant_hold_live_and_at_the_next_worker_and_others_use_counts(
+    plane: Plane, counted: Counted
+) -> None:
+    plane.sessions.on_admitted(plane.session)
+    plane.publish()
+    await plane.exchange(plane.make_agent())
+    plane.limit(bandwidth=8)
+    plane.plane.shared.limits.find(TENANT, "bandwidth").add(1_000_000)  # of a stream
+    dropped = partial(counted, "datagrams_dropped_total", reason="over_bandwidth")
+    for pids in (1, 2):
+        assert len(plane.workers.pids) == pids
+
+        def is_dropped(before: float = dropped()) -> bool:
+            plane.client.send(bytes(1000))
+            return dropped() > before
+
+        await until(is_dropped)
+        if pids == 1:
+            os.kill(plane.workers.pids[0], signal.SIGKILL)
+            await until(lambda: len(plane.workers.pids) == 2)

@@ -1,6 +1,6 @@
 """Event loop over epoll: readiness flags, fair turns for bulk, and wheels of deadlines.
 
-    poll ──▶ on_ready of each ready descriptor ──▶ deadlines ──▶ turns, for a millisecond ──▶ poll
+    poll ──▶ on_ready of each ready descriptor ──▶ deadlines ──▶ turns, for a millisecond ──▶ flushes ──▶ poll
 
 Where many descriptors are ready at once, each waits for a turn of its group as well, so that those of one group do not
 hold up another's.
@@ -62,6 +62,18 @@ class Handler(Timed):
         raise NotImplementedError
 
 
+class Flusher:
+    """Holder of what is to leave by the end of a round."""
+
+    def flush_round(self) -> None:
+        """Let it leave."""
+        raise NotImplementedError
+
+    def crash(self, error: Exception) -> None:
+        """Act on an exception that is a bug."""
+        raise NotImplementedError
+
+
 class Loop:
     """Event loop of one thread.
 
@@ -81,6 +93,7 @@ class Loop:
         self._turns: deque[TurnGroup] = deque()  # of which handlers wait
         self._events: dict[int, int] = {}  # of descriptors that wait
         self._no_group = TurnGroup()
+        self._flushers: list[Flusher] = []
         self._stopping = False
         self.wheel = DeadlineWheel(clock())
         self.delays = DeadlineWheel(clock(), FINE_TICK_S)
@@ -111,6 +124,10 @@ class Loop:
             return
         handler.queued = True
         self._give_turn(handler).waiting.append(handler)
+
+    def flush_later(self, flusher: Flusher) -> None:
+        """Call `flush_round` once, at the end of this round."""
+        self._flushers.append(flusher)
 
     def stop(self) -> None:
         """Let `run` return after this round."""
@@ -143,6 +160,8 @@ class Loop:
             wheel.advance(now)
         if self._turns:
             self._take_turns()
+        if self._flushers:
+            self._flush()
 
     def close(self) -> None:
         """Close the epoll descriptor."""
@@ -159,6 +178,15 @@ class Loop:
         else:
             return None
         return max(0.0, next_at - self._clock())
+
+    def _flush(self) -> None:
+        flushers = self._flushers
+        for flusher in flushers:  # with those that are added meanwhile
+            try:
+                flusher.flush_round()
+            except Exception as error:  # noqa: BLE001 all others are flushed
+                flusher.crash(error)
+        flushers.clear()
 
     def _take_turns(self) -> None:
         turns = self._turns

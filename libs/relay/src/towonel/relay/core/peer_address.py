@@ -22,6 +22,8 @@ class PeerAddress[A]:
 
     def note_packet(self, address: A, size: int, *, is_newest: bool) -> bool:
         """Note an authentic packet; return whether the address is another, which is to be asked."""
+        if address is self.address and self.is_valid:
+            return False
         has_changed = is_newest and address != self.address
         if has_changed:
             self.address, self.is_valid, self._room = address, False, 0

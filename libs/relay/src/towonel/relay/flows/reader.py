@@ -1,12 +1,13 @@
 """Reader of a UDP socket in a loop: a batch at once, then others get their turn."""
 
+import contextlib
 from collections.abc import Callable
 from typing import override
 
 from towonel.relay.flows.sockets import BATCH, DatagramSocket, Endpoint
 from towonel.relay.loop import READABLE, Handler, Loop
 
-type Take = Callable[[bytes, Endpoint], None]
+type Take = Callable[[list[bytes], Endpoint], None]
 
 
 class DatagramReader(Handler):
@@ -15,7 +16,7 @@ class DatagramReader(Handler):
     Args:
         loop: of the worker.
         sock: closed with this.
-        take: gets each datagram, and where it is from.
+        take: gets datagrams as they come, and where they are from.
         report_crash: is told of an exception that is a bug; what has come besides is read all the same.
     """
 
@@ -54,7 +55,19 @@ class DatagramReader(Handler):
     def _read(self) -> bool:
         """Read a batch, and return whether there may be more."""
         count = 0
-        for data, endpoint in self.sock.receive():
-            count += 1
-            self._take(data, endpoint)
-        return count == BATCH
+        while count < BATCH:
+            found = self._receive()
+            if found is None:
+                return False
+            run, endpoint = found
+            count += len(run)
+            self._take(run, endpoint)
+        return True
+
+    def _receive(self) -> tuple[list[bytes], Endpoint] | None:
+        try:
+            return self.sock.receive()
+        except OSError:  # an ICMP error of an earlier send, or the socket is closed
+            with contextlib.suppress(OSError):
+                return self.sock.receive()
+            return None

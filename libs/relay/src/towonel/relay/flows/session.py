@@ -16,6 +16,7 @@ from towonel.relay.core.fragments import Fragmenter, Reassembler
 from towonel.relay.core.peer_address import PeerAddress
 from towonel.relay.core.replay_window import ReplayWindow
 from towonel.relay.flows.carrier import Carrier
+from towonel.relay.flows.outbox import Sender
 from towonel.relay.flows.sockets import Endpoint
 from towonel.wire.errors import ProtocolError
 from towonel.wire.udp import datagrams
@@ -28,9 +29,10 @@ from towonel.wire.udp.datagrams import (
     RecordKind,
 )
 
-type Transmit = Callable[[bytes, Endpoint], None]
+type Transmit = Callable[[bytes, Endpoint, Sender], None]
 
 SECRETS: Final = 2  # that are accepted: a packet may be late when there is a newer one
+_DATA: Final = RecordKind.DATA  # asked for with every packet
 _SIZE_BYTES: Final = 2  # of a token: what the packet of the PING had
 _PING_BYTES: Final = OVERHEAD_BYTES + TOKEN_BYTES
 
@@ -50,6 +52,22 @@ class DatagramLoss:
         self.by_reason[reason] = self.by_reason.get(reason, 0) + times
 
 
+class ProbeSender:
+    """Sender of packets that are as large as may pass: it is no loss that this machine does not send them.
+
+    Args:
+        loss: counts what finds no room all the same.
+    """
+
+    def __init__(self, loss: DatagramLoss) -> None:
+        self._loss = loss
+
+    def note_unsent(self, error: OSError, count: int) -> None:
+        """Note packets that were not sent."""
+        if isinstance(error, BlockingIOError):
+            self._loss.count("send_buffer_full", count)
+
+
 class FlowSession:
     """One end of a session's flows.
 
@@ -57,7 +75,7 @@ class FlowSession:
         end: this one.
         is_v6: whether packets go over IPv6.
         now: in seconds.
-        transmit: sends a packet, or raises `OSError`.
+        transmit: sends a packet for a sender, as of `Outbox`.
         loss: counts what is dropped.
         first_counter: of packets under a secret; more than a process before this one has used.
 
@@ -83,6 +101,8 @@ class FlowSession:
         self._first_counter = first_counter
         self._transmit = transmit
         self._loss = loss
+        self._probes = ProbeSender(loss)
+        self._sent_at = now
         sizes = SIZES_V6 if is_v6 else SIZES_V4
         self.path = DatagramPath(sizes, now, opens=end is DatagramEnd.AGENT)
         self.peer = PeerAddress[Endpoint]()
@@ -176,6 +196,8 @@ class FlowSession:
         return keys is newest
 
     def _read(self, record: Record, now: float) -> Record | None:
+        if record.kind == _DATA:
+            return record
         if record.kind == RecordKind.FRAGMENT:
             fragment = datagrams.decode_fragment(record.body)
             whole = self._reassembler.add(record.flow, fragment, now)
@@ -245,15 +267,18 @@ class FlowSession:
         if keys is None or address is None or not self.peer.may_send(_packet_bytes(record)):
             self._loss.count("no_address")
             return
-        try:
-            self._transmit(keys.seal(record), address)
-        except BlockingIOError:
-            self._loss.count("send_buffer_full")
-        except OSError as error:
-            if error.errno == errno.EMSGSIZE and not is_probe:
-                self.path.note_too_large(now)
-            self._loss.count("send_failed", not is_probe)
+        self._sent_at = now
         self.path.note_sent(now)
+        self._transmit(keys.seal(record), address, self._probes if is_probe else self)
+
+    def note_unsent(self, error: OSError, count: int) -> None:
+        """Note packets that were not sent, as of `Sender`."""
+        if isinstance(error, BlockingIOError):
+            self._loss.count("send_buffer_full", count)
+            return
+        if error.errno == errno.EMSGSIZE:
+            self.path.note_too_large(self._sent_at)
+        self._loss.count("send_failed", count)
 
 
 def _packet_bytes(record: bytes) -> int:

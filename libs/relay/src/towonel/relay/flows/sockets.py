@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import socket
 import struct
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 type SocketAddress = tuple[str, int] | tuple[str, int, int, int]
@@ -31,7 +30,13 @@ _RECEIVE_PKTINFO: Final = {
 }
 _PKTINFO_V4: Final = struct.Struct("=i4s4s")  # interface, local address, destination
 _PKTINFO_V6: Final = struct.Struct("=16si")
-_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_PKTINFO_V6.size)
+_UDP_SEGMENT, _UDP_GRO = 103, 104  # linux/udp.h
+_SEGMENT_SIZE: Final = struct.Struct("=i")
+_UINT16: Final = struct.Struct("=H")
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_PKTINFO_V6.size) + socket.CMSG_SPACE(
+    _SEGMENT_SIZE.size
+)
+_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 asked, not bound
 _LINK_LOCAL_V6: Final = b"\xfe\x80"
 QUIC_FIRST: Final = 0x40  # first byte from which a packet may be of QUIC (RFC 9443)
 
@@ -44,30 +49,63 @@ class Endpoint(NamedTuple):
 
 
 class DatagramSocket:
-    """UDP socket that is bound, and answers from the address that was asked.
+    """UDP socket that answers from the address that was asked.
+
+    What comes of one source in a row, and has one size, may come in one call (UDP_GRO), and leave so.
 
     Args:
-        sock: non-blocking, closed with this.
+        sock: non-blocking, bound or connected, closed with this.
+        peer: that it is connected to; None where it is only bound.
 
     Attributes:
         host: that it is bound to.
         is_v6: whether it is of IPv6, which may take IPv4 as well.
-        receive: returns what has come, up to a batch: data and where it is from.
+        has_segments: whether the kernel cuts what leaves in one call.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, peer: Endpoint | None = None) -> None:
         self._sock = sock
+        self._peer = peer
         self.is_v6 = sock.family == socket.AF_INET6
         self._pktinfo = _PKTINFO_OPTIONS[self.is_v6]
         self.host: str = sock.getsockname()[0]
-        has_many = self.host in {"0.0.0.0", "::"}  # noqa: S104 asked, not bound
-        self.receive = self._receive_with_local if has_many else self._receive_plainly
-        if has_many:
+        if peer is None and self.host in _ANY:
             sock.setsockopt(*_RECEIVE_PKTINFO[self.is_v6], 1)
+        self.has_segments = _cuts_segments(sock)
+        self._receive = sock.recvmsg
+        self._latest: Endpoint | None = None  # that something came from
 
     def fileno(self) -> int:
         """Return the descriptor."""
         return self._sock.fileno()
+
+    def receive(self) -> tuple[list[bytes], Endpoint] | None:
+        """Return datagrams that have come, and where they are from; None if none has, or never will.
+
+        Raises:
+            OSError: an ICMP error of an earlier send, which stands before what has come.
+        """
+        try:
+            data, ancillary, _, address = self._receive(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
+        except BlockingIOError:
+            return None
+        size, local = 0, b""
+        for level, kind, value in ancillary:
+            if level == socket.IPPROTO_UDP:
+                (size,) = _SEGMENT_SIZE.unpack(value)
+            elif (level, kind) == self._pktinfo:
+                local = _to_local_v6(value) if self.is_v6 else _to_local_v4(value)
+        endpoint = self._peer or self._name(address, local)
+        if 0 < size < len(data):
+            return [data[at : at + size] for at in range(0, len(data), size)], endpoint
+        return [data], endpoint
+
+    def _name(self, address: SocketAddress, local: LocalAddress) -> Endpoint:
+        """Return the other end: the same object as before where it is the same."""
+        latest = self._latest
+        if latest is None or address != latest.address or local != latest.local:
+            latest = self._latest = Endpoint(address, local)
+        return latest
 
     def send(self, data: bytes, endpoint: Endpoint) -> None:
         """Send a datagram, from the address that the other end knows.
@@ -75,36 +113,41 @@ class DatagramSocket:
         Raises:
             OSError: it is not sent; BlockingIOError where the kernel has no room.
         """
-        address, local = endpoint
-        if local:
-            self._sock.sendmsg((data,), ((*self._pktinfo, local),), 0, address)
+        if self._peer is not None:
+            self._sock.send(data)
+        elif endpoint.local:
+            self._sock.sendmsg((data,), ((*self._pktinfo, endpoint.local),), 0, endpoint.address)
         else:
-            self._sock.sendto(data, address)
+            self._sock.sendto(data, endpoint.address)
+
+    def send_run(self, run: list[bytes], size: int, endpoint: Endpoint) -> None:
+        """Send datagrams of one size, the last of which may be shorter, in one call.
+
+        Raises:
+            OSError: none of them is sent; as of `send`, or the kernel cuts none of that size.
+        """
+        segment = (socket.IPPROTO_UDP, _UDP_SEGMENT, _UINT16.pack(size))
+        if self._peer is not None:
+            self._sock.sendmsg(run, (segment,))
+        elif endpoint.local:
+            local = (*self._pktinfo, endpoint.local)
+            self._sock.sendmsg(run, (segment, local), 0, endpoint.address)
+        else:
+            self._sock.sendmsg(run, (segment,), 0, endpoint.address)
 
     def close(self) -> None:
         """Close the socket."""
         self._sock.close()
 
-    def _receive_plainly(self) -> Iterator[tuple[bytes, Endpoint]]:
-        receive = self._sock.recvfrom
-        with contextlib.suppress(OSError):  # drained, or closed
-            for _ in range(BATCH):
-                try:
-                    data, address = receive(MAX_DATAGRAM_BYTES)
-                except BlockingIOError:
-                    return
-                except (
-                    OSError
-                ):  # an ICMP error of an earlier send, which stands before what has come
-                    data, address = receive(MAX_DATAGRAM_BYTES)
-                yield data, Endpoint(address)
 
-    def _receive_with_local(self) -> Iterator[tuple[bytes, Endpoint]]:
-        receive, to_local = self._sock.recvmsg, _to_local_v6 if self.is_v6 else _to_local_v4
-        with contextlib.suppress(OSError):
-            for _ in range(BATCH):
-                data, ancillary, _, address = receive(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
-                yield data, Endpoint(address, to_local(ancillary[0][2]) if ancillary else b"")
+def _cuts_segments(sock: socket.socket) -> bool:
+    """Have the kernel join what comes in a row; return whether it cuts what leaves in one call, too."""
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
+        sock.getsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT)
+    except OSError:  # before Linux 5.0
+        return False
+    return True
 
 
 def bind_datagrams(host: str, port: int, *, is_shared: bool = False) -> socket.socket:

@@ -93,6 +93,11 @@ def decode_head(packet: bytes) -> tuple[int, int] | None:
     return word & MAX_INDEX, counter
 
 
+def read_index(packet: bytes) -> int:
+    """Return the index of a packet; that of anything else may be any."""
+    return int.from_bytes(packet[1:4])
+
+
 def encode_record(flow: int, kind: int, body: bytes = b"") -> bytes:
     """Return a record's bytes."""
     return _RECORD.pack(flow, kind) + body

@@ -23,7 +23,7 @@ class FlowCounters:
         self._to_origin = self._to_edge = (0, 0)
 
     def count_to_origin(self, size: int) -> None:
-        """Count a datagram that an origin's socket took."""
+        """Count a datagram for an origin."""
         count, total = self._to_origin
         self._to_origin = count + 1, total + size
 

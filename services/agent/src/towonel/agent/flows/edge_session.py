@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from towonel.identity.datagrams import DatagramEnd
 from towonel.relay.core.datagram_path import PathState
+from towonel.relay.flows.outbox import Outbox, Sender
 from towonel.relay.flows.reader import DatagramReader
 from towonel.relay.flows.session import FlowSession
 from towonel.relay.flows.sockets import (
@@ -35,6 +36,7 @@ class EdgeSession:
         self._endpoint = Endpoint(address)
         self._flows = flows
         self._reader: DatagramReader | None = None
+        self._outbox: Outbox | None = None
         self._opened_at = flows.now
         self.link = FlowSession(
             DatagramEnd.AGENT,
@@ -63,9 +65,10 @@ class EdgeSession:
         self._close_socket()
 
     def _close_socket(self) -> None:
-        if self._reader is not None:
+        if self._reader is not None and self._outbox is not None:
+            self._outbox.flush()
             self._reader.close()
-            self._reader = None
+            self._reader = self._outbox = None
 
     def _open(self) -> None:
         self._opened_at = self._flows.now
@@ -81,16 +84,18 @@ class EdgeSession:
         except OSError:  # there is no way to the edge now
             sock.close()
             return
-        self._sock = sock
-        take = self._take_packet
-        self._reader = DatagramReader(
-            self._flows.loop, DatagramSocket(sock), take, self._flows.report_crash
-        )
+        take = self._take_packets
+        loop, report_crash = self._flows.loop, self._flows.report_crash
+        connected = DatagramSocket(sock, self._endpoint)
+        self._reader = DatagramReader(loop, connected, take, report_crash)
+        self._outbox = Outbox(loop, connected, report_crash)
 
-    def _transmit(self, packet: bytes, _endpoint: Endpoint) -> None:
-        if self._reader is None:
-            raise OSError("there is no way to the edge")
-        self._sock.send(packet)
+    def _transmit(self, packet: bytes, endpoint: Endpoint, sender: Sender) -> None:
+        if self._outbox is None:
+            sender.note_unsent(OSError("there is no way to the edge"), 1)
+        else:
+            self._outbox.send(packet, endpoint, sender)
 
-    def _take_packet(self, packet: bytes, _endpoint: Endpoint) -> None:
-        self._flows.take_packet(self, packet, self._endpoint)
+    def _take_packets(self, packets: list[bytes], endpoint: Endpoint) -> None:
+        for packet in packets:
+            self._flows.take_packet(self, packet, endpoint)

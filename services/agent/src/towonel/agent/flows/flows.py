@@ -4,6 +4,7 @@ edge ──▶ sealed packet ──▶ session ──▶ flow ──▶ origin's
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_table import OriginTable, pick_port
@@ -22,6 +23,7 @@ from towonel.wire.names import ServiceKey
 from towonel.wire.udp import datagrams
 from towonel.wire.udp.datagrams import Record, RecordKind
 
+_DATA: Final = RecordKind.DATA  # asked for with every datagram
 type FlowKey = tuple[bytes, int]  # the session's id, and the number of its flow
 
 
@@ -154,12 +156,13 @@ class Flows:
         """Act on a record of an edge."""
         key = session.session_id, record.flow
         flow = self._table.find(key)
+        if record.kind == _DATA and flow is not None:
+            self._table.use(key, flow, now)
+            flow.send(record.body)
+            return
         match record.kind:
-            case RecordKind.DATA if flow is None:
+            case RecordKind.DATA:
                 session.link.send(record.flow, RecordKind.UNKNOWN, b"", now)
-            case RecordKind.DATA if flow is not None:
-                self._table.use(key, flow, now)
-                flow.send(record.body)
             case RecordKind.OPENING:
                 self._open(session, record, flow)
             case RecordKind.ENDED if flow is not None:
@@ -227,7 +230,7 @@ class Flows:
         now = self.now
         self._table.use((flow.session.session_id, flow.number), flow, now)
         self.counters.count_to_edge(len(data))
-        flow.session.link.send(flow.number, RecordKind.DATA, data, now)
+        flow.session.link.send(flow.number, _DATA, data, now)
 
     def fail(self, flow: OriginFlow, code: Code) -> None:
         """End a flow whose origin refuses it, or cannot be reached."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, override
 from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_attempts import SocketAddress, to_code
 from towonel.agent.worker.messages import Ports
-from towonel.relay.flows.sockets import BATCH, MAX_DATAGRAM_BYTES
+from towonel.relay.flows.outbox import Outbox
+from towonel.relay.flows.sockets import BATCH, DatagramSocket, Endpoint
 from towonel.relay.loop import READABLE, Handler
 from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from towonel.agent.flows.edge_session import EdgeSession
     from towonel.agent.flows.flows import Flows
 
+ORIGIN: Final = Endpoint(("", 0))  # that a flow's socket is connected to
 MAX_WAITING: Final = 16  # datagrams that wait for the origin's address
 
 
@@ -80,9 +82,14 @@ class OriginFlow(Handler):
         self.used_at = 0.0
         self.idle_s = float(origin.idle_s)
         self.over = False
-        self._sock: socket.socket | None = None
+        self._outbox: Outbox | None = None
         self._waiting: list[bytes] = []
         self._unanswered = 0  # bytes to the client since it was heard last
+
+    @property
+    def owner(self) -> bytes:
+        """The session, as of `FlowTable`."""
+        return self.session.session_id
 
     def connect(self, address: SocketAddress) -> None:
         """Send what has come to an address of the origin, and what is to come.
@@ -98,7 +105,9 @@ class OriginFlow(Handler):
         except OSError:
             sock.close()
             raise
-        self._sock = sock
+        self._outbox = Outbox(
+            self._flows.loop, DatagramSocket(sock, ORIGIN), self._flows.report_crash
+        )
         self._flows.loop.add(sock.fileno(), self)
         waiting, self._waiting = self._waiting, []
         for data in waiting:
@@ -107,28 +116,30 @@ class OriginFlow(Handler):
     def send(self, data: bytes) -> None:
         """Send a datagram of the client to the origin."""
         self._unanswered = 0
-        if self._sock is None:
+        if self._outbox is None:
             if len(self._waiting) < MAX_WAITING:
                 self._waiting.append(data)
             else:
                 self._flows.counters.loss.count("no_origin_address")
             return
-        try:
-            self._sock.send(data)
-        except BlockingIOError:
-            self._flows.counters.loss.count("send_buffer_full")
-        except OSError as error:
-            self._flows.fail(self, to_code(error.errno))
+        self._flows.counters.count_to_origin(len(data))
+        self._outbox.send(data, ORIGIN, self)
+
+    def note_unsent(self, error: OSError, count: int) -> None:
+        """Note datagrams that the origin's socket did not take, as of `Sender`."""
+        if isinstance(error, BlockingIOError):
+            self._flows.counters.loss.count("send_buffer_full", count)
         else:
-            self._flows.counters.count_to_origin(len(data))
+            self._flows.fail(self, to_code(error.errno))
 
     def close(self) -> None:
-        """Close the socket: the flow has ended."""
+        """Send what there is, and close the socket: the flow has ended."""
         self.over = True
         self.origin.waiting.discard(self)
-        if self._sock is not None:
-            self._flows.loop.forget(self._sock.fileno())
-            self._sock.close()
+        if self._outbox is not None:
+            self._outbox.flush()
+            self._flows.loop.forget(self._outbox.sock.fileno())
+            self._outbox.sock.close()
 
     @override
     def on_ready(self, events: int) -> None:
@@ -147,20 +158,25 @@ class OriginFlow(Handler):
 
     def _read(self) -> bool:
         """Pass on what the origin has sent, and return whether there may be more."""
-        if self.over or self._sock is None:
-            return False
-        receive, flows = self._sock.recv, self._flows
-        try:
-            for _ in range(BATCH):
-                data = receive(MAX_DATAGRAM_BYTES)
-                self._unanswered += len(data)
-                if self._unanswered > self.origin.max_unanswered:
-                    flows.counters.loss.count("unanswered")
-                else:
-                    flows.answer(self, data)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            flows.fail(self, to_code(error.errno))
-            return False
+        flows, count = self._flows, 0
+        while count < BATCH:
+            if self.over or self._outbox is None:
+                return False
+            try:
+                found = self._outbox.sock.receive()
+            except OSError as error:
+                flows.fail(self, to_code(error.errno))
+                return False
+            if found is None:
+                return False
+            count += len(found[0])
+            self._answer(found[0])
         return True
+
+    def _answer(self, run: list[bytes]) -> None:
+        for data in run:
+            self._unanswered += len(data)
+            if self._unanswered > self.origin.max_unanswered:
+                self._flows.counters.loss.count("unanswered")
+            else:
+                self._flows.answer(self, data)

@@ -121,6 +121,7 @@ class DataPlane:
         self.links = [WorkerLink(self, number, monitor) for number in range(start.workers)]
         self.shared = SharedMemory(start)
         self.live.share(self.shared)
+        self.flows.shared = self.shared
         self._streams.bandwidth.share(self.shared.limits)
         async with (
             contextlib.AsyncExitStack() as shared,

@@ -14,6 +14,7 @@ from towonel.edge.core.route_table import RouteTable, name_port
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.flow_reports import FlowReports
 from towonel.edge.data_plane.port_listeners import RETRY_S, PortListeners
+from towonel.edge.data_plane.shared_memory import SharedMemory
 from towonel.edge.flows.messages import (
     CODEC,
     Counters,
@@ -28,6 +29,7 @@ from towonel.edge.flows.messages import (
     SessionSecret,
     SessionServices,
     Start,
+    TenantLimited,
 )
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import SessionObserver, Sessions
@@ -48,8 +50,10 @@ from towonel.relay.supervisor import Start as StartWorker
 from towonel.tunnel.core.events import SecretRequested
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.ids import TenantId
 from towonel.wire.messages import SECRET_BYTES
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import RouteDelta
 from towonel.wire.session.balance_hints import BalanceHints
 from towonel.wire.udp.datagrams import MAX_INDEX
@@ -72,12 +76,14 @@ class FlowPlane(Control, SessionObserver):
 
     Attributes:
         limits: of the worker; set before it runs, as all of these are.
+        shared: memory in which it keeps limits of tenants together with the other workers.
         start_worker: starts it.
         sealed: socket of packets from agents; None where the system does not tell them from those of QUIC.
         ports: listeners of UDP services.
     """
 
     limits: Start
+    shared: SharedMemory
     start_worker: StartWorker
 
     def __init__(
@@ -97,6 +103,7 @@ class FlowPlane(Control, SessionObserver):
         self._carry = carry
         self._secrets: dict[bytes, list[tuple[int, bytes]]] = {}  # by session, the newest last
         self._indexes: set[int] = set()
+        self._limits: dict[TenantId, TenantLimits] = {}  # that the worker knows, of its tenants
         self._worker: Worker | None = None
         self._wanted, self._stopping = asyncio.Event(), asyncio.Event()
         self.sealed: socket.socket | None = None
@@ -116,6 +123,8 @@ class FlowPlane(Control, SessionObserver):
     def change(self, delta: RouteDelta) -> None:
         """Act on a change that the table has taken."""
         self.ports.change(delta)
+        for tenant_id in self._limits:
+            self._tell_limits(tenant_id)
         for route in delta.routes:
             if route.kind is ServiceKind.UDP and route.port in self.ports.sockets:
                 self._tell_route(route.port)
@@ -154,7 +163,16 @@ class FlowPlane(Control, SessionObserver):
         route = self._table.lookup(name_port(port, ServiceKind.UDP))
         if route is not None:
             clients = "" if route.clients is None else route.clients.encode()
+            self._limits.setdefault(route.tenant_id, NO_LIMITS)
+            self._tell_limits(route.tenant_id)
             self._tell(Route(port, route.name, route.tenant_id, clients))
+
+    def _tell_limits(self, tenant_id: TenantId) -> None:
+        limits = self._table.limits.get(tenant_id, NO_LIMITS)
+        if limits != self._limits[tenant_id]:
+            self._limits[tenant_id] = limits
+            known = limits.connections, limits.connection_rate, limits.bandwidth
+            self._tell(TenantLimited(tenant_id, *known))
 
     # Sessions.
 
@@ -238,7 +256,9 @@ class FlowPlane(Control, SessionObserver):
     def on_started(self, worker: Worker) -> None:
         assert self.sealed is not None, "ports are bound with it only"
         self._worker = worker
+        self._limits.clear()
         self._tell(self.limits)
+        self._tell(self.shared.of_flows, [self.shared.duplicate()])
         self._tell(SealedSocket(), [os.dup(self.sealed.fileno())])
         for session in self._sessions.all():
             self._describe(session)

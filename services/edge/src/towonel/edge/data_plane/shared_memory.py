@@ -3,6 +3,7 @@
 import os
 
 from towonel.edge.core.shared_use import COLUMNS
+from towonel.edge.flows.messages import LimitsMemory
 from towonel.edge.worker.messages import Start
 from towonel.edge.worker.shared import POOLS, count_rows, share_limits
 from towonel.relay.core.lane_counts import NO_LANES, NO_SLOT, LaneSums, sum_lanes
@@ -16,6 +17,7 @@ class SharedMemory:
     Attributes:
         sessions: places for them.
         limits: of tenants, as of control.
+        of_flows: what the flow worker is told of it.
 
     Raises:
         GiveUp: there is none.
@@ -24,6 +26,7 @@ class SharedMemory:
     def __init__(self, start: Start) -> None:
         self.sessions = start.sessions
         rows, columns = count_rows(start)
+        self.of_flows = LimitsMemory(rows, columns, start.secret)
         with need_memory_file("the counts that its workers share"):
             self._descriptor = create_rows(rows, columns)
             self._rows = map_rows(self._descriptor, rows, columns)

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from towonel.relay.flows.sockets import DatagramSocket, Endpoint
+from towonel.relay.flows.outbox import Outbox
+from towonel.relay.flows.sockets import Endpoint
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
 from towonel.wire.policy.client_networks import ClientNetworks
@@ -33,7 +34,7 @@ class ClientFlow:
 
     Args:
         key: of the flow.
-        sock: of the port.
+        outbox: of the port.
         session: that it is on.
         service, tenant_id: of the route.
         source: of the client, as limits count it.
@@ -48,7 +49,7 @@ class ClientFlow:
     def __init__(
         self,
         key: FlowKey,
-        sock: DatagramSocket,
+        outbox: Outbox,
         session: "AgentSession",
         service: ServiceKey,
         tenant_id: TenantId,
@@ -56,7 +57,7 @@ class ClientFlow:
         preamble: bytes,
     ) -> None:
         self.key = key
-        self.sock = sock
+        self.outbox = outbox
         self.session = session
         self.service = service
         self.tenant_id = tenant_id
@@ -66,3 +67,8 @@ class ClientFlow:
         self.is_open = False
         self.used_at = 0.0
         self.idle_s = OPENING_IDLE_S
+
+    @property
+    def owner(self) -> bytes:
+        """The tenant, as of `FlowTable`."""
+        return self.tenant_id

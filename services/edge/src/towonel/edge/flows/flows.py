@@ -9,21 +9,21 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
-from towonel.edge.core.admission import KeyedLimit
 from towonel.edge.core.balance import SESSION_CODES, Balancer
 from towonel.edge.flows.client_flow import ClientFlow, FlowKey, PortRoute
 from towonel.edge.flows.counters import FlowCounters
-from towonel.edge.flows.messages import Counters, Refused, Start
+from towonel.edge.flows.limits import OVER_BANDWIDTH, FlowLimits
+from towonel.edge.flows.messages import Counters, Refused
 from towonel.edge.flows.sessions import AgentSession, AgentSessions
 from towonel.relay.core.datagram_path import PathState
 from towonel.relay.core.flow_table import FlowTable
 from towonel.relay.flows.carrier import IDLE_S, UNNEEDED_S, Carrier, connect_pair
+from towonel.relay.flows.outbox import Outbox
 from towonel.relay.flows.sockets import DatagramSocket, Endpoint, local_host
 from towonel.relay.loop import Loop
 from towonel.runtime.addresses import source_of, unmap
 from towonel.wire import preamble
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
-from towonel.wire.ids import TenantId
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import Address
 from towonel.wire.udp import datagrams
@@ -31,6 +31,7 @@ from towonel.wire.udp.datagrams import Record, RecordKind
 
 # Ends of flows that say nothing about an origin; the agent makes room for others with the last.
 _NO_FAILURES: Final = SESSION_CODES | {Code.NORMAL, Code.LIMIT_EXCEEDED}
+_DATA: Final = RecordKind.DATA  # asked for with every datagram
 CARRIER_PAUSE_S: Final = 1.0  # between two carriers of a session
 
 
@@ -38,18 +39,20 @@ class Flows:
     """Flows of all clients.
 
     Args:
-        start: the limits.
+        most: at once; for one more an older one goes.
+        limits: of sources and tenants.
         loop: of the worker.
-        sealed: socket for packets of agents.
+        sealed: of the socket for packets of agents.
         offer: gives control the other end of a session's carrier, and the port of a service.
         report_crash: is told of an exception that is a bug.
     """
 
     def __init__(
         self,
-        start: Start,
+        most: int,
+        limits: FlowLimits,
         loop: Loop,
-        sealed: DatagramSocket,
+        sealed: Outbox,
         offer: Callable[[AgentSession, int, socket.socket], None],
         report_crash: Callable[[Exception], None],
     ) -> None:
@@ -59,11 +62,10 @@ class Flows:
         self.counters = FlowCounters()
         self._balancer = Balancer()
         self.sessions = AgentSessions(
-            self._balancer, sealed.send, self.counters.loss, is_v6=sealed.is_v6
+            self._balancer, sealed.send, self.counters.loss, is_v6=sealed.sock.is_v6
         )
-        self._table = FlowTable[FlowKey, ClientFlow](start.flows)
-        self._sources = KeyedLimit[str](start.per_source)
-        self._tenants = KeyedLimit[TenantId](start.per_tenant)
+        self._limits = limits
+        self._table = FlowTable[FlowKey, ClientFlow](most)
         self._routes: dict[int, PortRoute] = {}
 
     # What control says.
@@ -110,27 +112,35 @@ class Flows:
 
     # What clients send.
 
-    def take_datagram(self, sock: DatagramSocket, port: int, data: bytes, client: Endpoint) -> None:
-        """Pass on a datagram of a client; the first one opens its flow."""
+    def take_datagrams(self, outbox: Outbox, port: int, run: list[bytes], client: Endpoint) -> None:
+        """Pass on datagrams of a client; the first one opens its flow."""
         now = self._loop.wheel.now
         key = FlowKey(port, client)
-        flow = self._table.find(key)
-        if flow is None:
-            try:
-                flow = self._open(key, sock, now)
-            except TowonelError as error:
-                self._refuse(key, error)
-                return
-        self._table.use(key, flow, now)
-        self.counters.take_in(flow.tenant_id, len(data))
-        if flow.session.link.needs_carrier:
-            self._open_carrier(flow.session, port, now)
-        if flow.is_open:
-            flow.session.link.send(flow.number, RecordKind.DATA, data, now)
-        else:
-            flow.session.link.send(flow.number, RecordKind.OPENING, flow.preamble + data, now)
+        for data in run:
+            flow = self._table.find(key)
+            if flow is None:
+                try:
+                    flow = self._open(key, outbox, now)
+                except TowonelError as error:
+                    self._refuse(key, error)
+                    continue
+            self._table.use(key, flow, now)
+            self._pass_on(flow, data, now)
 
-    def _open(self, key: FlowKey, sock: DatagramSocket, now: float) -> ClientFlow:
+    def _pass_on(self, flow: ClientFlow, data: bytes, now: float) -> None:
+        if not self._limits.admits(flow.tenant_id, len(data), now):
+            self.counters.loss.count(OVER_BANDWIDTH)
+            return
+        self.counters.take_in(flow.tenant_id, len(data))
+        link = flow.session.link
+        if link.needs_carrier:
+            self._open_carrier(flow.session, flow.key.port, now)
+        if flow.is_open:
+            link.send(flow.number, _DATA, data, now)
+        else:
+            link.send(flow.number, RecordKind.OPENING, flow.preamble + data, now)
+
+    def _open(self, key: FlowKey, outbox: Outbox, now: float) -> ClientFlow:
         """Return a new flow.
 
         Raises:
@@ -144,15 +154,15 @@ class Flows:
             raise Denied(Code.CLIENT_NOT_ALLOWED, str(address))
         session = self._choose(route, address.packed, now)
         source = source_of(address)
-        self._acquire(source, route.tenant_id)
+        self._limits.acquire(source, route.tenant_id, now)
         opened = Preamble(
             Address(address, key.client.address[1]),
-            Address(unmap(ip_address(_local_of(sock, key.client))), key.port),
+            Address(unmap(ip_address(_local_of(outbox.sock, key.client))), key.port),
             route.service,
             port=key.port,
         )
         flow = ClientFlow(
-            key, sock, session, route.service, route.tenant_id, source, preamble.encode(opened)
+            key, outbox, session, route.service, route.tenant_id, source, preamble.encode(opened)
         )
         self.counters.open(route.tenant_id)
         evicted = self._table.add(key, flow)
@@ -187,14 +197,6 @@ class Flows:
             raise Unavailable(Code.NO_AGENT, str(route.service))
         return ordered[0]
 
-    def _acquire(self, source: str, tenant_id: TenantId) -> None:
-        if not self._sources.acquire(source):
-            raise Denied(Code.LIMIT_EXCEEDED, f"source {source}: {self._sources.limit} flows")
-        if not self._tenants.acquire(tenant_id):
-            self._sources.release(source)
-            limit = f"tenant {tenant_id.hex()}: {self._tenants.limit} flows"
-            raise Denied(Code.LIMIT_EXCEEDED, limit)
-
     def _refuse(self, key: FlowKey, error: TowonelError) -> None:
         host, port, *_ = key.client.address
         route = self._routes.get(key.port)
@@ -207,14 +209,14 @@ class Flows:
 
     # What agents send.
 
-    def take_packet(self, packet: bytes, agent: Endpoint) -> None:
+    def take_packets(self, run: list[bytes], agent: Endpoint) -> None:
         """Pass on what an agent sends."""
-        head = datagrams.decode_head(packet)
-        session = None if head is None else self.sessions.find_by_index(head[0])
-        if session is None:
-            self.counters.loss.count("unknown_secret")
-            return
-        self._take_packet(session, packet, agent)
+        for packet in run:
+            session = self.sessions.find_by_index(datagrams.read_index(packet))
+            if session is None:
+                self.counters.loss.count("unknown_secret")
+            else:
+                self._take_packet(session, packet, agent)
 
     def _take_packet(
         self, session: AgentSession, packet: bytes, source: Endpoint | Carrier
@@ -232,7 +234,7 @@ class Flows:
                 ended = datagrams.encode_ended(Code.NORMAL)
                 session.link.send(record.flow, RecordKind.ENDED, ended, now)
             return
-        if record.kind == RecordKind.DATA:
+        if record.kind == _DATA:
             self._answer(flow, record.body, now)
             return
         try:
@@ -242,13 +244,17 @@ class Flows:
 
     def _answer(self, flow: ClientFlow, data: bytes, now: float) -> None:
         self._table.use(flow.key, flow, now)
+        if not self._limits.admits(flow.tenant_id, len(data), now):
+            self.counters.loss.count(OVER_BANDWIDTH)
+            return
         self.counters.take_out(flow.tenant_id, len(data))
-        try:
-            flow.sock.send(data, flow.key.client)
-        except BlockingIOError:
-            self.counters.loss.count("send_buffer_full")
-        except OSError:  # an ICMP error of an earlier datagram, or no way there
-            self.counters.loss.count("send_failed")
+        flow.outbox.send(data, flow.key.client, self)
+
+    def note_unsent(self, error: OSError, count: int) -> None:
+        """Note datagrams that clients do not get, as of `Sender`."""
+        # Beside a full buffer: an ICMP error of an earlier datagram, or no way there.
+        is_full = isinstance(error, BlockingIOError)
+        self.counters.loss.count("send_buffer_full" if is_full else "send_failed", count)
 
     def _change(self, flow: ClientFlow, record: Record) -> None:
         match record.kind:
@@ -285,8 +291,7 @@ class Flows:
 
     def _release(self, flow: ClientFlow, code: Code) -> None:
         flow.session.flows.pop(flow.number, None)
-        self._sources.release(flow.source)
-        self._tenants.release(flow.tenant_id)
+        self._limits.release(flow.source, flow.tenant_id)
         self.counters.end(flow.tenant_id, code)
 
 

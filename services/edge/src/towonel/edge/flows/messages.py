@@ -1,6 +1,6 @@
 """Messages of control and the flow worker, over `towonel.relay.channel`.
 
-    control ──▶ worker    start · sealed_socket · port_opened · port_closed · route · route_ended · session · session_services
+    control ──▶ worker    start · limits_memory · sealed_socket · tenant_limits · port_opened · port_closed · route · route_ended · session · session_services
                           session_weight · session_secret · session_going_away · session_ended
     worker ──▶ control    ready · carrier · counters · refused · crashed
 
@@ -37,6 +37,31 @@ class Start:
     per_source: int
     per_tenant: int
     report_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsMemory:
+    """Descriptor of the memory in which an edge's processes share their use of limits.
+
+    Args:
+        rows: one for each process, the last of which is this one's.
+        columns: of a row, the last of which are about limits.
+        secret: of `SharedLimits`.
+    """
+
+    rows: int
+    columns: int
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLimited:
+    """Limits of a tenant from now on, as of `TenantLimits`; without any it has none."""
+
+    tenant_id: bytes
+    connections: int | None = None
+    connection_rate: int | None = None
+    bandwidth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +172,15 @@ class Refused:
 
 # fmt: off
 type Message = (
-    Start | SealedSocket | PortOpened | PortClosed | Route | RouteEnded | SessionAdmitted | SessionServices
-    | SessionWeight | SessionSecret | SessionGoingAway | SessionEnded | Ready | CarrierOffered | Counters | Refused | Crashed
+    Start | LimitsMemory | SealedSocket | TenantLimited | PortOpened | PortClosed | Route | RouteEnded | SessionAdmitted
+    | SessionServices | SessionWeight | SessionSecret | SessionGoingAway | SessionEnded | Ready | CarrierOffered | Counters | Refused | Crashed
 )
 # fmt: on
 _TYPES: Final[dict[str, type[Message]]] = {
     "start": Start,
+    "limits_memory": LimitsMemory,
     "sealed_socket": SealedSocket,
+    "tenant_limits": TenantLimited,
     "port_opened": PortOpened,
     "port_closed": PortClosed,
     "route": Route,

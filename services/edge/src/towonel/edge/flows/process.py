@@ -6,8 +6,10 @@ from typing import Final, override
 
 from towonel.edge.flows.client_flow import PortRoute
 from towonel.edge.flows.flows import Flows
+from towonel.edge.flows.limits import FlowLimits, share_limits
 from towonel.edge.flows.messages import (
     CODEC,
+    LimitsMemory,
     Message,
     PortOpened,
     Route,
@@ -18,6 +20,7 @@ from towonel.edge.flows.messages import (
     SessionSecret,
     SessionServices,
     Start,
+    TenantLimited,
 )
 from towonel.edge.flows.sessions import AgentSession
 from towonel.edge.worker.messages import (
@@ -30,6 +33,7 @@ from towonel.edge.worker.messages import (
 )
 from towonel.relay.channel import Channel, describe_crash
 from towonel.relay.flows.channel_worker import ChannelWorker
+from towonel.relay.flows.outbox import Outbox
 from towonel.relay.flows.reader import DatagramReader
 from towonel.relay.flows.sockets import DatagramSocket, forbid_fragmentation
 from towonel.relay.flows.timer import Every
@@ -37,6 +41,7 @@ from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.policy.client_networks import decode_networks
+from towonel.wire.policy.tenant_limits import TenantLimits
 
 TICK_S: Final = 1.0
 
@@ -49,6 +54,7 @@ class FlowWorker(ChannelWorker[Message]):
     """
 
     flows: Flows
+    _limits: FlowLimits
 
     def __init__(self, channel: Channel) -> None:
         super().__init__(channel, CODEC)
@@ -64,8 +70,19 @@ class FlowWorker(ChannelWorker[Message]):
         match message:
             case Start():
                 self._start = message
+            case LimitsMemory():
+                assert self._start is not None, "Start comes first"
+                self._limits = FlowLimits(self._start, share_limits(message, descriptors[0]))
             case SealedSocket():
                 self._begin(descriptors[0])
+            case TenantLimited(tenant_id, connections, connection_rate, bandwidth):
+                limits = TenantLimits(connections, connection_rate, bandwidth)
+                self._limits.change(TenantId(tenant_id), limits, self.loop.wheel.now)
+            case _:
+                self._act_on_port(message, descriptors)
+
+    def _act_on_port(self, message: Message, descriptors: tuple[int, ...]) -> None:
+        match message:
             case PortOpened(port):
                 self._open_port(port, descriptors[0])
             case PortClosed(port):
@@ -102,9 +119,11 @@ class FlowWorker(ChannelWorker[Message]):
         assert self._start is not None, "Start comes first"
         sock = socket.socket(fileno=descriptor)
         forbid_fragmentation(sock)
-        sealed = DatagramSocket(sock)
-        self.flows = Flows(self._start, self.loop, sealed, self._offer, self.report_crash)
-        DatagramReader(self.loop, sealed, self.flows.take_packet, self.report_crash)
+        sealed, report_crash = DatagramSocket(sock), self.report_crash
+        outbox = Outbox(self.loop, sealed, report_crash)
+        most = self._start.flows
+        self.flows = Flows(most, self._limits, self.loop, outbox, self._offer, report_crash)
+        DatagramReader(self.loop, sealed, self.flows.take_packets, report_crash)
         Every(self.loop.wheel, self._start.report_s, self._send_report)
         Every(self.loop.wheel, TICK_S, self.flows.tick)
         self.send(Ready())
@@ -114,7 +133,8 @@ class FlowWorker(ChannelWorker[Message]):
 
     def _open_port(self, port: int, descriptor: int) -> None:
         sock = DatagramSocket(socket.socket(fileno=descriptor))
-        take = partial(self.flows.take_datagram, sock, port)
+        outbox = Outbox(self.loop, sock, self.report_crash)
+        take = partial(self.flows.take_datagrams, outbox, port)
         self._ports[port] = DatagramReader(self.loop, sock, take, self.report_crash)
 
     def _send_report(self) -> None:

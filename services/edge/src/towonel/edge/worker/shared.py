@@ -19,9 +19,9 @@ def count_all_columns(start: Start) -> tuple[int, Columns]:
 
 
 def count_rows(start: Start) -> tuple[int, int]:
-    """Return how many rows there are, the last of which is control's, and their numbers."""
+    """Return how many rows there are, and their numbers; behind those of workers are control's and the flow worker's."""
     of_lanes, of_clients = count_all_columns(start)
-    return start.workers + 1, of_lanes + of_clients.total + COLUMNS
+    return start.workers + 2, of_lanes + of_clients.total + COLUMNS
 
 
 def share_limits(start: Start, rows: Sequence[Row], own: int) -> SharedLimits:
