@@ -110,6 +110,7 @@ class AgentItem(Answer):
 
     It `is_displaced` while another agent of its group published other services after it did, and
     `is_by_tcp` while a session of it goes over TCP, because UDP between it and the edge gets no answer.
+    `clock_skew_ms` is how far its clock was ahead of the hub's when it asked last, the way there included.
     """
 
     agent_id: Hex32
@@ -125,6 +126,7 @@ class AgentItem(Answer):
     is_displaced: bool = False
     is_by_tcp: bool = False
     sessions: list[AgentSession] = Field(default_factory=list[AgentSession])
+    clock_skew_ms: int | None = None
 
 
 class AgentPage(Page):

@@ -40,7 +40,8 @@ class EdgeItem(Answer):
     """An edge that has registered; `sessions`, `traffic`, `engine` and what is said of workers are those of one that is live.
 
     `worker_restarts` are processes that ended, and took their clients along; `workers_unstable` is how many workers
-    have ended three times within five minutes. `engine` carries the bytes of clients.
+    have ended three times within five minutes. `engine` carries the bytes of clients. `clock_skew_ms` is how far its
+    clock is ahead of the hub's, to within two seconds.
     """
 
     node_id: Hex32
@@ -56,6 +57,7 @@ class EdgeItem(Answer):
     worker_restarts: int = 0
     workers_unstable: int = 0
     engine: EngineName | None = None
+    clock_skew_ms: int | None = None
 
 
 class EdgeList(Page):

@@ -45,6 +45,10 @@ class Metrics:
         self.unpublished = gauge(
             "towonel_agent_services_unpublished", "Services that the hub does not publish any more."
         )
+        self.clock_skew = gauge(
+            "towonel_agent_clock_skew_seconds",
+            "Seconds by which this machine's clock is ahead of the hub's.",
+        )
         self.carried = counter("towonel_agent_bytes", "Bytes carried.", ["direction"])
         self._add_lanes(registry)
         self._add_flows(registry)

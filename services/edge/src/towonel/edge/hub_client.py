@@ -35,6 +35,7 @@ async def follow_hub(
         version=version(_NAME),
     )
     async with HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub:
+        hub.observe_skew(edge.clock_skew.record)
         sender = ReportSender(
             hub,
             credentials.key,

@@ -40,6 +40,9 @@ class Metrics:
             "route_index_failures", "Failures to make the index of routes that workers share."
         )
         self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")
+        self.clock_skew = gauge(
+            "clock_skew_seconds", "Seconds by which this machine's clock is ahead of the hub's."
+        )
         self.redis_refused = counter("redis_messages_refused", "Messages of Redis too large.")
         self.reports = counter(
             "reports", "Reports to the hub, by code; `normal` got there.", "code"

@@ -64,6 +64,7 @@ class LiveEdge:
     worker_restarts: int = 0
     workers_unstable: int = 0
     engine: EngineName | None = None
+    clock_skew_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def _edge(report: EdgeReport) -> LiveEdge:
         report.worker_restarts,
         report.workers_unstable,
         report.engine,
+        report.clock_skew_ms,
     )
 
 

@@ -90,13 +90,16 @@ async def refresh(
     invite, or another agent of its group, took from it; and which of its ports an edge does not listen on.
     """
     signed = parse_signature(authorization)
+    skew_ms = signed.timestamp_ms - hub.now_ms()
     raw, body = await signed_body(request, RefreshIn)
     signed.check_node(Domain.AGENT_REFRESH, raw, hub.now_ms())
     token, grant = _parse_grant(hub, body.grant, signed)
     with contextlib.suppress(Unavailable):  # the grant does not wait for what edges report
         await hub.edge_reports.refresh(hub.now_ms())
     async with hub.tenant_writes.admit(grant.tenant_id), hub.store.write_fact() as session:
-        renewed = await refresh_agent(session, signed, grant, hub.now_ms(), digest)
+        renewed = await refresh_agent(
+            session, signed, grant, hub.now_ms(), skew_ms=skew_ms, digest=digest
+        )
         found = [to_edge_out(edge) for edge in await active_edges(hub, session)]
         publication = await _find_publication(session, grant, digest)
         listeners = await _find_failing_listeners(hub, session, grant)

@@ -59,6 +59,7 @@ def to_agent_items(
                 is_displaced=live is not None and row.agent_id in displaced,
                 is_by_tcp=live is not None and live.is_by_tcp,
                 sessions=[_to_session(each) for each in live.sessions] if live else [],
+                clock_skew_ms=row.clock_skew_ms,
             )
         )
     return items
@@ -92,6 +93,7 @@ def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
         worker_restarts=live.worker_restarts if live else 0,
         workers_unstable=live.workers_unstable if live else 0,
         engine=live.engine if live else None,
+        clock_skew_ms=live.clock_skew_ms if live else None,
     )
 
 
