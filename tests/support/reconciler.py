@@ -13,6 +13,7 @@ from support.fork_server import start_worker
 from support.hub import TestHub, new_key
 
 from towonel.agent.app import serve_services
+from towonel.agent.core.edges import EdgeChoice
 from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.services import Service, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
@@ -86,7 +87,7 @@ async def agent(
             client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
             whose = client, tenant, key.public, "default", services
             publisher = Publisher(*whose, serve, health, metrics)
-            reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
+            reconciler = Reconciler(client, identity, publisher, links, EdgeChoice(), health, timing)
             running = tasks.create_task(reconciler.run())
             yield Agent(key, reconciler, publisher, links, lanes, health, metrics, running, served)
             running.cancel()

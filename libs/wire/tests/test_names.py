@@ -11,6 +11,7 @@ from towonel.wire.names import (
     ServiceKind,
     parse_group,
     parse_hostname,
+    parse_region,
     parse_server_name,
     parse_service_key,
     parse_service_name,
@@ -105,5 +106,14 @@ def test_groups_are_short_lower_case_words(text: str) -> None:
     assert parse_group("default-2") == "default-2"
     with pytest.raises(ProtocolError) as caught:
         parse_group(text)
+
+    assert caught.value.code is Code.BAD_NAME
+
+
+@pytest.mark.parametrize("text", ["", " ", "a_b", "a" * 64, "eu west", "é", "eu,us"])
+def test_regions_are_short_words_in_whatever_case(text: str) -> None:
+    assert parse_region(" EU-West-1 ") == "eu-west-1"
+    with pytest.raises(ProtocolError, match="us-east-1") as caught:
+        parse_region(text)
 
     assert caught.value.code is Code.BAD_NAME

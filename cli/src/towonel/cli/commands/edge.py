@@ -21,7 +21,7 @@ from towonel.client.operator import OperatorClient
 
 COLUMNS = (
     *("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT"),
-    *("ENGINE", "CLOCK", "LAST SEEN"),
+    *("REGION", "ENGINE", "CLOCK", "LAST SEEN"),
 )
 
 app = typer.Typer()
@@ -44,6 +44,7 @@ async def show(
     fields = [
         ("edge", item.node_id.hex()),
         ("name", item.name),
+        ("region", item.region or "none"),
         ("addresses", ", ".join(item.addresses)),
         ("certificate", f"SHA-256 {item.certificate_sha256.hex()}"),
         ("version", item.version),
@@ -78,6 +79,7 @@ def edge_row(item: EdgeItem) -> tuple[str, ...]:
         str(traffic.connections_active),
         format_bytes(traffic.bytes_in),
         format_bytes(traffic.bytes_out),
+        item.region or "",
         item.engine or "",
         format_skew(item.clock_skew_ms),
         format_age(item.last_seen_ms, now_ms),

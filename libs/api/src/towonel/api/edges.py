@@ -8,17 +8,22 @@ from pydantic import (
 )
 
 from towonel.api.bodies import Answer, Page, Request
-from towonel.api.fields import Hex32, Text
+from towonel.api.fields import Hex32, Region, Text
 from towonel.api.traffic import EngineName, Traffic
 
 
 class EdgeOut(Answer):
-    """An edge as agents need it: where it is, and the certificate it shows."""
+    """An edge as agents need it: where it is, and the certificate it shows.
+
+    By `name` and `region` an agent chooses among edges; a hub of an older version says nothing of them.
+    """
 
     edge_id: Hex32
     addresses: list[str]
     certificate_sha256: Hex32
     certificate_pem: str
+    name: str | None = None
+    region: str | None = None
 
 
 class EdgeRegisterIn(Request):
@@ -27,6 +32,7 @@ class EdgeRegisterIn(Request):
     addresses: list[Annotated[str, Field(max_length=300)]] = Field(min_length=1, max_length=16)
     certificate_pem: str = Field(max_length=8_192)
     version: Text = Field(max_length=64)
+    region: Region | None = None
 
 
 class EdgeRegisterOut(Answer):
@@ -58,6 +64,7 @@ class EdgeItem(Answer):
     workers_unstable: int = 0
     engine: EngineName | None = None
     clock_skew_ms: int | None = None
+    region: str | None = None
 
 
 class EdgeList(Page):

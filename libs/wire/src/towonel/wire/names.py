@@ -117,6 +117,19 @@ def parse_group(text: str) -> str:
     return text
 
 
+def parse_region(text: str) -> str:
+    """Return the name of a region of edges, in lower case.
+
+    Raises:
+        ProtocolError: BAD_NAME.
+    """
+    region = text.strip().lower()
+    if not _GROUP.fullmatch(region):
+        rule = "must be 1 to 63 of a-z, 0-9 and -, as in eu or us-east-1"
+        raise ProtocolError(Code.BAD_NAME, f"region {text[:100]!r} {rule}")
+    return region
+
+
 def _find_problem(name: str) -> str | None:
     labels = name.split(".")
     if not 1 <= len(name) <= MAX_HOSTNAME_CHARS:

@@ -195,7 +195,7 @@ async def _serve_clients(
             agent.identity,
             publisher,
             links,
-            settings.trusted_edges,
+            settings.edge_choice,
             health,
             timing.hub,
         )

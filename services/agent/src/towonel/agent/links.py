@@ -67,6 +67,7 @@ class Links:
         self._software = software
         self._grant = b""
         self._edges: dict[EdgeId, Edge] = {}
+        self._left_out = 0  # edges of the hub that are not dialled
         self._silent: dict[Link, str] = {}  # over TCP, and what UDP said
         self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
         self._failures: dict[EdgeId, str] = {}  # why there is no link, last
@@ -90,10 +91,11 @@ class Links:
             for link in self._links:
                 link.channel.request(ServicesRequested(services))
 
-    def update_edges(self, wanted: Iterable[Edge]) -> None:
-        """Dial edges that are new, leave those that are gone, redial those that changed."""
+    def update_edges(self, wanted: Iterable[Edge], *, left_out: int = 0) -> None:
+        """Dial edges that are new, leave those that are gone, redial those that changed; `left_out` are not chosen."""
         if self._draining:
             return
+        self._left_out = left_out
         changes = plan_links(self._edges, wanted)
         for edge_id in changes.leave:
             self._tasks_by_edge.pop(edge_id).cancel()
@@ -203,7 +205,7 @@ class Links:
         except (TowonelError, OSError):
             return None
         if silence:
-            log.warning("link.by_tcp", **_facts(edge), peer=link.peer, detail=silence)
+            log.warning("link.by_tcp", **edge.facts, peer=link.peer, detail=silence)
             self._silent[link] = silence
             exits.callback(self._silent.pop, link, None)
             self._update_health()
@@ -212,7 +214,7 @@ class Links:
     async def _hold_open(
         self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, leaving: LeavingLinks
     ) -> None:
-        facts = {**_facts(edge), "peer": link.peer}
+        facts = {**edge.facts, "peer": link.peer}
         log.info("link.opened", **facts)
         exits.callback(self._on_closed, link, facts)
         self._metrics.links_opened.inc()
@@ -227,7 +229,7 @@ class Links:
         code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
         detail = describe_link_error(error, has_lanes=self._lanes.enabled)
         self._metrics.links_refused.labels(code.word).inc()
-        log.warning("link.failed", **_facts(edge), code=code.word, detail=detail)
+        log.warning("link.failed", **edge.facts, code=code.word, detail=detail)
         self._failures[edge.edge_id] = f"{edge.advertised}: {code.word}: {detail}"
         self._update_health()
         self._note_code(code)
@@ -286,12 +288,9 @@ class Links:
         serving = sum(link.is_serving for link in self._links)
         self._metrics.links.set(serving)
         self._metrics.links_by_tcp.set(sum(link.is_by_tcp for link in self._links))
-        reason = explain_no_link(len(self._edges), list(self._failures.values()))
+        failures = list(self._failures.values())
+        reason = explain_no_link(len(self._edges), failures, left_out=self._left_out)
         self._health.set("edges", ok=serving > 0, reason=reason)
         silent = [detail for link, detail in self._silent.items() if link.is_serving]
         slow = f"{len(silent)} of {len(self._edges)} links go over TCP ({'; '.join(sorted(set(silent)))})"
         self._health.set_degraded("udp", reason=slow if silent else None)
-
-
-def _facts(edge: Edge) -> dict[str, str]:
-    return {"edge_id": edge.edge_id.hex(), "address": edge.advertised}

@@ -11,7 +11,7 @@ from random import SystemRandom
 
 import structlog
 
-from towonel.agent.core.edges import Edge, filter_trusted
+from towonel.agent.core.edges import Edge, EdgeChoice
 from towonel.agent.core.listener_failures import ListenerFailure
 from towonel.agent.core.refusals import OF_CLOCKS, describe_refusal, find_fix
 from towonel.agent.links import Links
@@ -60,7 +60,7 @@ class Reconciler:
         identity: AgentIdentity,
         publisher: Publisher,
         links: Links,
-        allowed_edges: frozenset[bytes] | None,
+        choice: EdgeChoice,
         health: Health,
         timing: HubTiming,
     ) -> None:
@@ -68,7 +68,7 @@ class Reconciler:
         self._identity = identity
         self._publisher = publisher
         self._links = links
-        self._allowed_edges = allowed_edges
+        self._choice = choice
         self._health = health
         self._listeners = ListenerLog(health)
         self._timing = timing
@@ -165,7 +165,8 @@ class Reconciler:
             grant, edges = base64url.decode(answer.grant), answer.edges
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
-        self._links.update_edges(filter_trusted(map(_to_edge, edges), self._allowed_edges))
+        chosen = self._choice.choose(map(_to_edge, edges))
+        self._links.update_edges(chosen, left_out=len(edges) - len(chosen))
         if answer is not None and not publisher.is_due:  # else it is about what ends now
             await publisher.follow(answer.publication)
         while publisher.is_due:
@@ -214,10 +215,11 @@ class Reconciler:
 def _to_edge(edge: EdgeOut) -> Edge:
     identity = EdgeIdentity(EdgeId(edge.edge_id), edge.certificate_pem, edge.certificate_sha256)
     try:
-        return Edge(identity, tuple(parse_address(address) for address in edge.addresses))
+        addresses = tuple(parse_address(address) for address in edge.addresses)
     except ValueError as error:
         detail = f"the hub names an edge at {edge.addresses!r}: {error}"
         raise ProtocolError(Code.MALFORMED, detail) from None
+    return Edge(identity, addresses, edge.name, edge.region)
 
 
 def _to_failure(listener: ServiceListener) -> ListenerFailure:

@@ -69,7 +69,7 @@ class Edge:
         self.metrics = Metrics(self.registry)
         self.engine = settings.relay_engine
         self.modules = choose_modules(self.engine)
-        self.metrics.info.labels(VERSION, self.engine.value).set(1)
+        self.metrics.info.labels(VERSION, self.engine.value, settings.region or "").set(1)
         self.clock_skew = ClockSkew("the hub", self.health, self.metrics.clock_skew, MAX_SKEW_MS)
         self.notifications = RedisNotifications(self.health, self.metrics)
         table, balancer = RouteTable(), Balancer()

@@ -33,6 +33,7 @@ async def follow_hub(
         addresses=find_addresses(settings, session_port),
         certificate_pem=credentials.certificate_pem,
         version=version(_NAME),
+        region=settings.region,
     )
     async with HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub:
         hub.observe_skew(edge.clock_skew.record)

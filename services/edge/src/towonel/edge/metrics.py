@@ -90,7 +90,7 @@ class Metrics:
             "Agent sessions by the way of their clients, at the last report.",
             "way",
         )
-        self.info = gauge("info", "Always 1.", "version", "engine")
+        self.info = gauge("info", "Always 1.", "version", "engine", "region")
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")
         self.workers_unstable = gauge(
             "workers_unstable", "Workers that have ended three times within five minutes."

@@ -18,6 +18,7 @@ _PORTS = (
 _RESUME = "the hub's operator lets it serve again: `towonel tenant resume`, `towonel invite edit --serve-for`"
 
 MAX_EDGES_NAMED = 3
+_CHOICE = "TOWONEL_AGENT_EDGES, TOWONEL_AGENT_REGIONS and TOWONEL_AGENT_TRUSTED_EDGES"
 _NEEDS_LANES = " Over TCP it needs lanes, and TOWONEL_AGENT_LANES is off"
 
 # Of a request's time: a clock gets right by itself, and a replica had the same millisecond.
@@ -84,8 +85,16 @@ def describe_link_error(error: Exception, *, has_lanes: bool = True) -> str:
     return (str(error).strip() or type(error).__name__) + advice
 
 
-def explain_no_link(edges: int, failures: Sequence[str]) -> str:
-    """Return why an agent is linked to none of so many edges; `failures` are those it knows of."""
+def explain_no_link(edges: int, failures: Sequence[str], *, left_out: int = 0) -> str:
+    """Return why an agent is linked to none of so many edges.
+
+    Args:
+        edges: that it dials.
+        failures: that it knows of.
+        left_out: further edges of the hub that it does not choose.
+    """
+    if edges == 0 and left_out:
+        return f"no link to any edge: of the {left_out} that the hub names {_CHOICE} choose none"
     if edges == 0:
         return "no link to any edge: the hub has named none"
     if not failures:

@@ -16,7 +16,7 @@ async def register(write: Write, row: EdgeRow) -> bool:
     known = await find(write.session, row.edge_id)
     is_changed = known is None or any(
         getattr(known, name) != getattr(row, name)
-        for name in ("addresses", "certificate_pem", "version")
+        for name in ("addresses", "certificate_pem", "version", "region")
     )
     await write.session.merge(row)
     return is_changed

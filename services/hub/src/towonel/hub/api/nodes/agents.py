@@ -100,7 +100,7 @@ async def refresh(
         renewed = await refresh_agent(
             session, signed, grant, hub.now_ms(), skew_ms=skew_ms, digest=digest
         )
-        found = [to_edge_out(edge) for edge in await active_edges(hub, session)]
+        found = [to_edge_out(*edge) for edge in await active_edges(hub, session)]
         publication = await _find_publication(session, grant, digest)
         listeners = await _find_failing_listeners(hub, session, grant)
     if renewed is not grant:
@@ -209,7 +209,7 @@ async def _to_bootstrap_out(
 ) -> BootstrapOut:
     active = await active_edges(hub, session)
     trusted = list(await edge_invites.find_names(session))
-    if any(edge.edge_id == hub.keys.node.public for edge in active):
+    if any(edge.edge_id == hub.keys.node.public for _, edge in active):
         trusted.append(hub.keys.node.public)
     return BootstrapOut(
         tenant_id=row.tenant_id,
@@ -217,8 +217,8 @@ async def _to_bootstrap_out(
         hub_node_id=hub.keys.node.public,
         trusted_edges=trusted,
         edge_node_id=trusted[0] if trusted else None,
-        edge_addresses=[address for edge in active for address in edges.addresses_of(edge)],
+        edge_addresses=[address for _, edge in active for address in edges.addresses_of(edge)],
         grant=base64url.encode(issue(hub.keys.node, grant)) if grant else None,
         grant_expires_at_ms=grant.not_after_ms if grant else None,
-        edges=[to_edge_out(edge) for edge in active],
+        edges=[to_edge_out(*edge) for edge in active],
     )
