@@ -134,6 +134,7 @@ def message_table() -> str:
         messages.ServicesChanged,
         messages.TlsLanesWanted,
         messages.DatagramSecret,
+        messages.EdgesChanged,
     )
     rows = [
         (
@@ -159,6 +160,10 @@ _LIMITS = (
 )
 
 
+_ANOTHER = "another one as soon as the hub lists other edges"
+_MISSING = "missing from hubs of older versions"
+
+
 def route_table() -> str:
     rows = [
         ("`v`", "uint", f"{routes.FORMAT_VERSION}"),
@@ -176,11 +181,8 @@ def route_table() -> str:
             "tenants whose grants are void, and those that hold again",
         ),
         ("`limits`", "array of maps", _LIMITS),
-        (
-            "`tag`",
-            f"{routes.TAG_BYTES} bytes",
-            "random for each revision; missing from hubs of older versions",
-        ),
+        ("`tag`", f"{routes.TAG_BYTES} bytes", f"random for each revision; {_MISSING}"),
+        ("`edge_list`", f"{routes.TAG_BYTES} bytes", f"{_ANOTHER}; {_MISSING}"),
     ]
     return table(("key", "form", "meaning"), rows)
 

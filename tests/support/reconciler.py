@@ -33,6 +33,7 @@ from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.wire.tokens import InviteToken
 
+ALL = EdgeChoice()
 TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
 SERVICES = parse_https_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
 
@@ -87,7 +88,7 @@ async def agent(
             client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
             whose = client, tenant, key.public, "default", services
             publisher = Publisher(*whose, serve, health, metrics)
-            reconciler = Reconciler(client, identity, publisher, links, EdgeChoice(), health, timing)
+            reconciler = Reconciler(client, identity, publisher, links, ALL, health, timing)
             running = tasks.create_task(reconciler.run())
             yield Agent(key, reconciler, publisher, links, lanes, health, metrics, running, served)
             running.cancel()

@@ -13,6 +13,7 @@ from towonel.wire.messages import (
     Abandoned,
     Challenge,
     Decoder,
+    EdgesChanged,
     GoAway,
     Hello,
     LanesWanted,
@@ -56,6 +57,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Renew, st.binary(max_size=200)),
     st.builds(LanesWanted, UINTS),
     st.builds(ServicesChanged, st.lists(KEYS, max_size=5).map(tuple)),
+    st.builds(EdgesChanged, UINTS),
 )
 
 
@@ -81,6 +83,7 @@ def test_the_numbers_of_messages_are_frozen() -> None:
     kinds = (*first, ServicesChanged)
 
     assert [kind.type for kind in kinds] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert EdgesChanged.type == 12
     assert encode(GoAway()) == bytes.fromhex("00000003 82 06 a0")
     assert encode(LanesWanted(2)) == bytes.fromhex("0000000a 82 08 a1 65 636f756e74 02")
 

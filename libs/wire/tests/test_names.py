@@ -15,6 +15,7 @@ from towonel.wire.names import (
     parse_server_name,
     parse_service_key,
     parse_service_name,
+    parse_service_pair,
     wildcard_of,
 )
 
@@ -117,3 +118,12 @@ def test_regions_are_short_words_in_whatever_case(text: str) -> None:
         parse_region(text)
 
     assert caught.value.code is Code.BAD_NAME
+
+
+def test_a_service_travels_as_its_kind_and_its_name() -> None:
+    assert str(parse_service_pair(["https", "A.eu"])) == "https:a.eu"
+    for wrong in (None, [], ["https"], ["http", "a.eu"], [1, "a.eu"], ["tcp", 2]):
+        with pytest.raises(ProtocolError) as caught:
+            parse_service_pair(wrong)
+
+        assert caught.value.code is Code.MALFORMED

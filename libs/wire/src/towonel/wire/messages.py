@@ -16,7 +16,7 @@ from typing import Any, ClassVar, cast
 from towonel.wire import cbor
 from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
+from towonel.wire.names import ServiceKey, parse_service_pair
 from towonel.wire.udp.datagrams import MAX_INDEX
 
 PROTOCOL_VERSION = 1
@@ -130,6 +130,14 @@ class DatagramSecret:
     secret: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class EdgesChanged:
+    """Edge to agent: the hub lists other edges; it is to be asked at some moment within so many ms."""
+
+    type: ClassVar[int] = 12
+    within_ms: int
+
+
 type Message = (
     Challenge
     | Hello
@@ -142,6 +150,7 @@ type Message = (
     | TlsLanesWanted
     | ServicesChanged
     | DatagramSecret
+    | EdgesChanged
 )
 
 
@@ -217,20 +226,7 @@ def _read_hello(fields: Fields) -> Hello:
 
 
 def _read_services(fields: Fields) -> tuple[ServiceKey, ...]:
-    return tuple(_read_service(item) for item in fields.items("services", MAX_SERVICES))
-
-
-def _read_service(item: object) -> ServiceKey:
-    pair = Fields(
-        dict(zip(("kind", "name"), cast("list[object]", item), strict=False))
-        if isinstance(item, list)
-        else {}
-    )
-    kind = pair.text("kind", 8)
-    if kind not in ServiceKind:
-        raise field_error("kind", "must be https, tcp or udp")
-    name = pair.text("name", MAX_HOSTNAME_CHARS)
-    return parse_service_key(ServiceKind(kind), name)
+    return tuple(map(parse_service_pair, fields.items("services", MAX_SERVICES)))
 
 
 def _read_welcome(fields: Fields) -> Welcome:
@@ -282,6 +278,7 @@ _READERS: Mapping[int, Callable[[Fields], Message]] = {
     DatagramSecret.type: lambda fields: DatagramSecret(
         fields.uint("index", MAX_INDEX), fields.octets("secret", SECRET_BYTES)
     ),
+    EdgesChanged.type: lambda fields: EdgesChanged(fields.uint("within_ms")),
 }
 _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     Challenge: lambda m: {"versions": list(m.versions), "nonce": m.nonce, "edge_id": m.edge_id},
@@ -295,4 +292,5 @@ _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     TlsLanesWanted: lambda m: {"count": m.count},
     ServicesChanged: lambda m: {"services": _write_services(m.services)},
     DatagramSecret: lambda m: {"index": m.index, "secret": m.secret},
+    EdgesChanged: lambda m: {"within_ms": m.within_ms},
 }

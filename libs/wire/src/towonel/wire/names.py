@@ -8,8 +8,9 @@ exactly one label below it.
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple, NewType, override
+from typing import NamedTuple, NewType, cast, override
 
+from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 
 Hostname = NewType("Hostname", str)
@@ -103,6 +104,20 @@ def parse_service_key(kind: ServiceKind, name: str) -> ServiceKey:
     """
     checked = parse_hostname(name) if kind is ServiceKind.HTTPS else parse_service_name(name)
     return ServiceKey(kind, checked)
+
+
+def parse_service_pair(item: object) -> ServiceKey:
+    """Return the key of a service that travels as an array of kind and name.
+
+    Raises:
+        ProtocolError: MALFORMED, or BAD_NAME.
+    """
+    parts = cast("list[object]", item) if isinstance(item, list) else []
+    pair = Fields(dict(zip(("kind", "name"), parts, strict=False)))
+    kind = pair.text("kind", 8)
+    if kind not in ServiceKind:
+        raise field_error("kind", "must be https, tcp or udp")
+    return parse_service_key(ServiceKind(kind), pair.text("name", MAX_HOSTNAME_CHARS))
 
 
 def parse_group(text: str) -> str:

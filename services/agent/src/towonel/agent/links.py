@@ -7,11 +7,12 @@ from random import SystemRandom
 
 import structlog
 
+from towonel.agent.core import refusals
 from towonel.agent.core.edges import Edge, plan_links
-from towonel.agent.core.refusals import describe_link_error, explain_no_link, is_silence
 from towonel.agent.data_plane.flow_plane import FlowPlane
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
+from towonel.agent.edge_notices import EdgeNotices
 from towonel.agent.leaving_links import LeavingLinks, ends_in, report_failure, wait_going_away
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
@@ -29,15 +30,15 @@ from towonel.wire.errors import Code, TowonelError
 from towonel.wire.ids import EdgeId
 from towonel.wire.names import ServiceKey
 
-# An edge may have another certificate than the hub named, or have heard of a suspension first.
-_ASK_HUB = frozenset({Code.CERTIFICATE_MISMATCH, Code.TENANT_REVOKED})
+# An edge may have another certificate than the hub named, or have heard of a suspension or its own end first.
+_ASK_HUB = frozenset({Code.CERTIFICATE_MISMATCH, Code.TENANT_REVOKED, Code.EDGE_UNKNOWN})
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Links:
     """Pool of links with one task per edge; the hub's answers come by `update_edges` and `renew`.
 
-    `software` tells edges, and through them the hub, what this agent is.
+    `software` tells edges, and through them the hub, what this agent is. It `is_serving` while clients may come.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Links:
         self._draining = False
         self.is_outdated = asyncio.Event()  # an edge knows what only the hub can explain
         self._rng = SystemRandom()
+        self._notices = EdgeNotices(self.is_outdated.set, self._rng, timing.notice_pause_s)
         self._update_health()
 
     def renew(self, grant: bytes) -> None:
@@ -156,8 +158,8 @@ class Links:
             return await exits.enter_async_context(self._dial(edge))
         except (TowonelError, OSError) as error:
             link = None
-            if self._lanes.enabled and is_silence(error):
-                link = await self._dial_again(edge, exits, describe_link_error(error))
+            if self._lanes.enabled and refusals.is_silence(error):
+                link = await self._dial_again(edge, exits, refusals.describe_link_error(error))
             if link is None:
                 self._on_failed(edge, error)
             return link
@@ -227,7 +229,7 @@ class Links:
 
     def _on_failed(self, edge: Edge, error: TowonelError | OSError) -> None:
         code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
-        detail = describe_link_error(error, has_lanes=self._lanes.enabled)
+        detail = refusals.describe_link_error(error, has_lanes=self._lanes.enabled)
         self._metrics.links_refused.labels(code.word).inc()
         log.warning("link.failed", **edge.facts, code=code.word, detail=detail)
         self._failures[edge.edge_id] = f"{edge.advertised}: {code.word}: {detail}"
@@ -251,6 +253,7 @@ class Links:
         dialing = self._dial_by_tcp(addresses, edge) if by_tcp else self._dial_quic(addresses, edge)
         async with dialing as link:
             self._links.add(link)
+            link.observe_edges = self._notices.take
             if services is not self._services:  # changed while this was dialled
                 link.channel.request(ServicesRequested(self._services))
             if self._draining:  # dialled before the drain began: the edge does not know of it
@@ -289,8 +292,8 @@ class Links:
         self._metrics.links.set(serving)
         self._metrics.links_by_tcp.set(sum(link.is_by_tcp for link in self._links))
         failures = list(self._failures.values())
-        reason = explain_no_link(len(self._edges), failures, left_out=self._left_out)
-        self._health.set("edges", ok=serving > 0, reason=reason)
+        reason = refusals.explain_no_link(len(self._edges), failures, left_out=self._left_out)
+        self.is_serving = serving > 0
+        self._health.set("edges", ok=self.is_serving, reason=reason)
         silent = [detail for link, detail in self._silent.items() if link.is_serving]
-        slow = f"{len(silent)} of {len(self._edges)} links go over TCP ({'; '.join(sorted(set(silent)))})"
-        self._health.set_degraded("udp", reason=slow if silent else None)
+        self._health.set_degraded("udp", reason=refusals.explain_silence(silent, len(self._edges)))

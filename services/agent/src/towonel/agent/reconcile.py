@@ -79,6 +79,7 @@ class Reconciler:
         self._soon: Iterator[float] = iter(
             ()
         )  # pauses before the next refreshes, while they are short
+        self._unlinked = Backoff(timing.unlinked_first_s, timing.unlinked_max_s)
         self._started_at = asyncio.get_running_loop().time()
         self._rng = SystemRandom()
 
@@ -91,6 +92,7 @@ class Reconciler:
         timing = self._timing
         backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
         while True:
+            self._links.is_outdated.clear()
             try:
                 await self._reconcile()
             except Unavailable as error:
@@ -135,17 +137,20 @@ class Reconciler:
         self._failure = None
 
     def _choose_pause(self) -> float:
-        """Return the seconds until the next refresh: few after services with ports were published."""
+        """Return the seconds until the next refresh: few after services with ports were published, or without a link."""
         publisher, timing = self._publisher, self._timing
         if publisher.times_published != self._times_published and publisher.has_ports:
             self._soon = iter(timing.after_publish_s)
         self._times_published = publisher.times_published
         pause_s = min(next(self._soon, timing.refresh_s), timing.refresh_s)
+        if self._links.is_serving:
+            self._unlinked.record_success(0)
+        else:
+            pause_s = min(pause_s, self._unlinked.next_delay(self._rng))
         return pause_s * self._rng.uniform(0.8, 1)
 
     async def _wait_outdated(self, timeout_s: float) -> None:
         """Wait until an edge knows of what only the hub can explain, or for so long."""
-        self._links.is_outdated.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._links.is_outdated.wait()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from towonel.api.edges import EdgeRegisterIn
 from towonel.client.hub import HubClient
 from towonel.edge.credentials import EdgeCredentials
+from towonel.edge.edge_notices import EdgeNotices
 from towonel.edge.own_addresses import find_addresses
 from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.route_follower import Registration, RouteFollower
@@ -50,6 +51,7 @@ async def follow_hub(
             hub,
             Registration(credentials.key, body),
             edge.routes,
+            EdgeNotices(edge.sessions),
             edge.notifications,
             edge.metrics,
             edge.health,

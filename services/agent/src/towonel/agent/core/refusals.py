@@ -49,6 +49,7 @@ _MEANINGS: Mapping[Code, str] = {
     Code.GRANT_INVALID: "the edge knows another hub than the one that gave this agent its grant",
     Code.HUB_UNAVAILABLE: "the edge has not heard of its hub yet",
     Code.GOING_AWAY: "the edge is stopping",
+    Code.EDGE_UNKNOWN: "the hub has revoked this edge; the agent asks it which edges there are",
     Code.OVERLOADED: "more agents dial the edge at once than it takes; this one tries again",
     Code.LIMIT_EXCEEDED: "the edge has as many sessions, in all or of this tenant, as it may:"
     " TOWONEL_EDGE_MAX_SESSIONS, TOWONEL_EDGE_MAX_SESSIONS_PER_TENANT",
@@ -102,3 +103,10 @@ def explain_no_link(edges: int, failures: Sequence[str], *, left_out: int = 0) -
     rest = len(failures) - MAX_EDGES_NAMED
     named = "; ".join(failures[:MAX_EDGES_NAMED])
     return f"no link to any edge: {named}" + (f"; and {rest} more" if rest > 0 else "")
+
+
+def explain_silence(silent: Sequence[str], edges: int) -> str | None:
+    """Return which of the links to so many edges go over TCP, and why; None where none does."""
+    if not silent:
+        return None
+    return f"{len(silent)} of {edges} links go over TCP ({'; '.join(sorted(set(silent)))})"
