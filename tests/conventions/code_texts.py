@@ -133,7 +133,7 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     ),
     Code.CLOCK_SKEW: CodeText(
         "hub",
-        "A request was signed more than 60 s before or after the hub's time.",
+        "A request was signed more than 5 min before or after the hub's time.",
         "Set the clock of the machine that sent it, or the hub's; NTP keeps them right.",
     ),
     Code.REPLAYED: CodeText(

@@ -123,21 +123,24 @@ VARIABLES = frozenset(
 '''
 
 
+_MESSAGES = (
+    messages.Challenge,
+    messages.Hello,
+    messages.Welcome,
+    messages.Window,
+    messages.Abandoned,
+    messages.GoAway,
+    messages.Renew,
+    messages.LanesWanted,
+    messages.ServicesChanged,
+    messages.TlsLanesWanted,
+    messages.DatagramSecret,
+    balance_hints.Hints,
+    messages.EdgesChanged,
+)
+
+
 def message_table() -> str:
-    kinds = (
-        messages.Challenge,
-        messages.Hello,
-        messages.Welcome,
-        messages.Window,
-        messages.Abandoned,
-        messages.GoAway,
-        messages.Renew,
-        messages.LanesWanted,
-        messages.ServicesChanged,
-        messages.TlsLanesWanted,
-        messages.DatagramSecret,
-        balance_hints.Hints,
-    )
     rows = [
         (
             str(kind.type),
@@ -145,7 +148,7 @@ def message_table() -> str:
             ", ".join(f"`{field.name}`" for field in dataclasses.fields(kind)),
             (kind.__doc__ or "").strip(),
         )
-        for kind in kinds
+        for kind in _MESSAGES
     ]
     return table(("type", "message", "keys", "meaning"), rows)
 
@@ -161,6 +164,10 @@ _LIMITS = (
     " there are of `connections`, `connection_rate` (a second) and `bandwidth` (bits a second); in a delta"
     " one without any says that its tenant has none any more, and a snapshot replaces all"
 )
+
+
+_ANOTHER = "another one as soon as the hub lists other edges"
+_MISSING = "missing from hubs of older versions"
 
 
 def route_table() -> str:
@@ -180,11 +187,8 @@ def route_table() -> str:
             "tenants whose grants are void, and those that hold again",
         ),
         ("`limits`", "array of maps", _LIMITS),
-        (
-            "`tag`",
-            f"{routes.TAG_BYTES} bytes",
-            "random for each revision; missing from hubs of older versions",
-        ),
+        ("`tag`", f"{routes.TAG_BYTES} bytes", f"random for each revision; {_MISSING}"),
+        ("`edge_list`", f"{routes.TAG_BYTES} bytes", f"{_ANOTHER}; {_MISSING}"),
     ]
     return table(("key", "form", "meaning"), rows)
 

@@ -31,7 +31,7 @@ EACH = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 UNAUTHENTICATED = {"health", "submit_entry", "bootstrap"}
 NOT_IN_THE_DOCUMENT = {"/docs", "/v1/openapi.json"}
 NEVER_MISSING = {"remove_tenant", "list_entries"}  # answer of an unknown id as of one with nothing
-LOCAL = {"aclose", "base_url", "has_key"}
+LOCAL = {"observe_skew", "aclose", "base_url", "has_key"}
 PLURAL = {"list", "reserve", "release", "available"}  # `list_invites`, but `create_invite`
 IRREGULAR = {
     "audit.follow": "follow_events",

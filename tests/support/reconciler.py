@@ -14,6 +14,7 @@ from support.hub import TestHub, new_key
 
 from towonel.agent.checks.probe import OriginProbe
 from towonel.agent.checks.runner import OriginChecks
+from towonel.agent.core.edges import EdgeChoice
 from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.services import Service, tabulate_origins
 from towonel.agent.data_plane.client_memory import ClientMemory
@@ -34,6 +35,7 @@ from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.wire.tokens import InviteToken
 
+ALL = EdgeChoice()
 TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
 SERVICES = parse_https_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
 
@@ -85,10 +87,10 @@ async def agent(
             planes = origins, lanes, make_flow_plane(services, resolver, metrics, health, lanes)
             links = Links(tasks, key, (), *planes, resolver, metrics, health, LinkTiming(), "agent")
             served, serve = _record(partial(serve_services, *planes, _unchecked(dialer), links))
-            client, whose = hub.client(None, way), (tenant, key.public, "default", services)
-            identity = AgentIdentity(token, tenant, key, "default")
-            publisher = Publisher(client, *whose, serve, health, metrics)
-            reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
+            client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
+            whose = client, tenant, key.public, "default", services
+            publisher = Publisher(*whose, serve, health, metrics)
+            reconciler = Reconciler(client, identity, publisher, links, ALL, health, timing)
             running = tasks.create_task(reconciler.run())
             yield Agent(key, reconciler, publisher, links, lanes, health, metrics, running, served)
             running.cancel()

@@ -16,7 +16,7 @@ from towonel.api.invites import InviteIn, InviteOut
 from towonel.api.traffic import EngineName, Traffic, Way, WayReason
 from towonel.cli.commands.agent.list import format_weight
 from towonel.cli.commands.edge import COLUMNS, edge_row
-from towonel.cli.tables import agent_rows, format_session
+from towonel.cli.tables import agent_rows, describe_skew, format_session
 from towonel.identity.keys import NodeKey
 from towonel.wire.tokens import EdgeToken, InviteToken
 
@@ -232,6 +232,22 @@ def test_an_edge_is_listed_with_its_engine_where_that_is_known(
     row = edge_row(edge_of(engine=engine))
 
     assert dict(zip(COLUMNS, row, strict=True))["ENGINE"] == text
+
+
+@pytest.mark.parametrize(
+    ("skew_ms", "cell", "sentence"),
+    [
+        (None, "", "unknown"),
+        (-4_999, "", "as the hub's"),
+        (241_000, "241 s ahead", "241 s ahead of the hub's, which refuses more than 5 min"),
+        (-5_000, "5 s behind", "5 s behind the hub's, which refuses more than 5 min"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_told(skew_ms: int | None, cell: str, sentence: str) -> None:
+    row = edge_row(edge_of(clock_skew_ms=skew_ms))
+
+    assert dict(zip(COLUMNS, row, strict=True))["CLOCK"] == cell
+    assert describe_skew(skew_ms) == sentence
 
 
 def test_edges_are_listed_and_shown(published: Published) -> None:

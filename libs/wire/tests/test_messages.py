@@ -14,6 +14,7 @@ from towonel.wire.messages import (
     Challenge,
     DatagramSecret,
     Decoder,
+    EdgesChanged,
     GoAway,
     Hello,
     LanesWanted,
@@ -62,6 +63,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(LanesWanted, UINTS),
     st.builds(ServicesChanged, st.lists(KEYS, max_size=5).map(tuple)),
     HINTS,
+    st.builds(EdgesChanged, UINTS),
 )
 
 
@@ -84,9 +86,9 @@ def test_messages_come_out_as_they_went_in_wherever_they_are_cut(
 
 def test_the_numbers_of_messages_are_frozen() -> None:
     first = (Challenge, Hello, Welcome, Window, Abandoned, GoAway, Renew, LanesWanted)
-    kinds = (*first, ServicesChanged, TlsLanesWanted, DatagramSecret, Hints)
+    later = (ServicesChanged, TlsLanesWanted, DatagramSecret, Hints, EdgesChanged)
 
-    assert [kind.type for kind in kinds] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert [kind.type for kind in first + later] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
     assert encode(GoAway()) == bytes.fromhex("00000003 82 06 a0")
     assert encode(LanesWanted(2)) == bytes.fromhex("0000000a 82 08 a1 65 636f756e74 02")
 

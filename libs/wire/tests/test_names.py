@@ -11,9 +11,11 @@ from towonel.wire.names import (
     ServiceKind,
     parse_group,
     parse_hostname,
+    parse_region,
     parse_server_name,
     parse_service_key,
     parse_service_name,
+    parse_service_pair,
     wildcard_of,
 )
 
@@ -107,3 +109,21 @@ def test_groups_are_short_lower_case_words(text: str) -> None:
         parse_group(text)
 
     assert caught.value.code is Code.BAD_NAME
+
+
+@pytest.mark.parametrize("text", ["", " ", "a_b", "a" * 64, "eu west", "é", "eu,us"])
+def test_regions_are_short_words_in_whatever_case(text: str) -> None:
+    assert parse_region(" EU-West-1 ") == "eu-west-1"
+    with pytest.raises(ProtocolError, match="us-east-1") as caught:
+        parse_region(text)
+
+    assert caught.value.code is Code.BAD_NAME
+
+
+def test_a_service_travels_as_its_kind_and_its_name() -> None:
+    assert str(parse_service_pair(["https", "A.eu"])) == "https:a.eu"
+    for wrong in (None, [], ["https"], ["http", "a.eu"], [1, "a.eu"], ["tcp", 2]):
+        with pytest.raises(ProtocolError) as caught:
+            parse_service_pair(wrong)
+
+        assert caught.value.code is Code.MALFORMED

@@ -125,6 +125,20 @@ def test_trusted_edges_are_a_list_of_either_form() -> None:
         assert settings.trusted_edges == frozenset(map(bytes.fromhex, ids))
 
 
+def test_edges_and_regions_are_lists_of_either_form() -> None:
+    for form in ("rome, oslo", '["rome", "oslo"]'):
+        chosen = {"TOWONEL_AGENT_EDGES": form, "TOWONEL_AGENT_REGIONS": "EU"}
+        settings = load(AgentSettings, GOOD | chosen)
+
+        assert settings.edge_choice.names == {"rome", "oslo"}
+        assert settings.edge_choice.regions == {"eu"}
+
+
+def test_a_region_that_no_edge_can_have_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="TOWONEL_AGENT_REGIONS: region 'e u' must be 1 to 63"):
+        load(AgentSettings, GOOD | {"TOWONEL_AGENT_REGIONS": "eu, e u"})
+
+
 def test_a_file_of_many_services_is_read_whole(tmp_path: Path) -> None:
     services = [
         {"hostname": f"app-{number}.home.example.eu", "origin": "127.0.0.1:8443"}

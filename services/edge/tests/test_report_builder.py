@@ -91,6 +91,7 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
         lambda: list(found.listeners.items()),
         clock=lambda: found.now_s,
         engine="compiled",
+        skew_of=lambda: -1_500,
     )
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
         hub = ListeningEdge(listener, RecordingPolicy())

@@ -91,6 +91,7 @@ def builder_of(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilde
         *(sessions, traffic or Traffic(), metrics, lambda _: Lanes(0, 0, 0), tuple),
         clock=lambda: 0.0,
         engine="python",
+        skew_of=lambda: None,
     )
 
 

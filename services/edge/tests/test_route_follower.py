@@ -25,6 +25,7 @@ from towonel.api.edges import EdgeRegisterIn
 from towonel.client.hub import HubClient
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
+from towonel.edge.edge_notices import EdgeNotices
 from towonel.edge.metrics import Metrics
 from towonel.edge.route_follower import Registration, RouteFollower
 from towonel.edge.route_notifications import RedisNotifications
@@ -106,7 +107,7 @@ class Following:
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
         self.notifications = RedisNotifications(self.health, self.metrics)
-        sessions = Sessions(self.table, Balancer(), self.metrics)
+        self.sessions = sessions = Sessions(self.table, Balancer(), self.metrics)
         file = SnapshotFile(self.folder / "routes.snapshot")
         self.routes = RouteStore(self.table, sessions, self.plane, file, self.metrics, self.health)
 
@@ -118,6 +119,7 @@ class Following:
                 hub,
                 Registration(EDGE, body),
                 self.routes,
+                EdgeNotices(self.sessions),
                 self.notifications,
                 self.metrics,
                 self.health,
@@ -163,11 +165,10 @@ async def test_an_edge_that_cannot_register_has_routes_trusts_the_hub_and_regist
     assert edge.health.ready
 
 
-@pytest.mark.parametrize("code", ["clock_skew", "edge_unknown"])
 async def test_a_hub_that_refuses_the_edge_makes_it_degraded_until_it_takes_it(
-    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict], code: str
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict]
 ) -> None:
-    hub.refuse(FEED, 403, code)
+    hub.refuse(FEED, 403, "clock_skew")
     edge = Following(tmp_path)
     async with edge.run(hub.url):
         await until(lambda: "hub" in edge.health.reasons)
@@ -175,8 +176,34 @@ async def test_a_hub_that_refuses_the_edge_makes_it_degraded_until_it_takes_it(
         hub.script(FEED, 200, encode_delta(RouteDelta(3, snapshot=True)))
         await until(lambda: "hub" not in edge.health.reasons)
 
-    assert f"refuses this edge ({code}" in reason
+    assert "refuses this edge (clock_skew" in reason
     assert events(lines, "error") == {"hub.refused"}
+
+
+async def test_a_revoked_edge_forgets_hub_and_routes_until_the_hub_knows_it_again(
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict]
+) -> None:
+    route = Route(ServiceKind.HTTPS, "a.eu", TenantId(b"t" * 32))
+    hub.script(FEED, 200, encode_delta(RouteDelta(3, snapshot=True, routes=(route,))))
+    edge = Following(tmp_path)
+    async with edge.run(hub.url):
+        await until(lambda: len(edge.table))
+        assert await edge.routes.save()
+        for path in (REGISTER, FEED):
+            hub.refuse(path, 403, "edge_unknown")
+        await until(lambda: not edge.health.ready)
+        left = len(edge.table), edge.routes.hub_id, edge.sessions.hub_id, list(tmp_path.iterdir())
+        count, reason = hub.count(REGISTER), edge.health.reasons["routes"]
+        await until(lambda: hub.count(REGISTER) > count + 2)
+        hub.script(REGISTER, 200, {"hub_node_id": HUB_ID.hex(), "revision": 4})
+        hub.script(FEED, 200, encode_delta(RouteDelta(4, snapshot=True, routes=(route,))))
+        await until(lambda: edge.health.ready)
+
+    assert left == (0, None, None, [])
+    assert "its invite was revoked" in reason
+    assert len(edge.table) == 1
+    assert edge.sessions.hub_id == HUB_ID
+    assert [line["event"] for line in lines].count("edge.revoked") == 1
 
 
 async def test_a_hub_that_starts_together_with_the_edge_is_no_warning(

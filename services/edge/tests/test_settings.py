@@ -191,3 +191,9 @@ def test_the_address_for_a_certificate_authority_is_known_and_not_used_by_the_ed
         assert problem(TOWONEL_EDGE_TLS_ACME_EMAIL=text) == (
             f"{name}: must be an address of mail, as in me@example.eu"
         )
+
+
+def test_a_region_is_a_short_word_in_whatever_case() -> None:
+    assert load(EdgeSettings, BESIDE_A_HUB).region is None
+    assert load(EdgeSettings, {**BESIDE_A_HUB, "TOWONEL_EDGE_REGION": "EU"}).region == "eu"
+    assert "TOWONEL_EDGE_REGION: region 'e u' must be 1 to 63" in problem(TOWONEL_EDGE_REGION="e u")

@@ -16,6 +16,7 @@ from support.stack import Node, Stack, service, until
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
 AHEAD_S = 2 * 3600
 FOUND_S = 20.0
+NEAR_S = 3.0  # of a skew that is measured
 
 
 async def says(node: Node[Program], words: str) -> bool:
@@ -60,6 +61,59 @@ async def test_an_edge_whose_clock_is_put_right_learns_what_was_revoked_meanwhil
         await until(stack.edges_are_up_to_date, FOUND_S)
         assert not await is_served(edge.port, certificates, hostname)
         assert await edge.metric("towonel_edge_degraded", check="hub") == 0
+
+
+@pytest.mark.parametrize("skew_s", [240, pytest.param(-240, marks=pytest.mark.soak)])
+async def test_clocks_four_minutes_off_serve_and_are_reported(
+    skew_s: int,
+    fresh_processes: Stack,
+    web: Nginx,
+    certificates: Certificates,
+    hostname: str,
+    tmp_path: Path,
+) -> None:
+    clock, edge = ShiftedClock(tmp_path / "clock", skew_s), fresh_processes.edges[0]
+    assert await edge.program.stop() == 0
+    edge.environ |= clock.environ
+    token = await fresh_processes.invite(hostname)
+    async with shimmed(fresh_processes, tmp_path) as stack:
+        await stack.restart(edge)
+        agent = await stack.start_agent(
+            token, service(hostname, web.plain), wait=True, **clock.environ
+        )
+        await until(partial(is_listed_with, stack, skew_s), FOUND_S)
+
+        assert await is_served(edge.port, certificates, hostname)
+        side = "ahead of" if skew_s > 0 else "behind"
+        for node, name in ((edge, "edge"), (agent, "agent")):
+            assert await says(node, f"s {side} the hub's, which refuses more than 300 s")
+            assert abs(await node.metric(f"towonel_{name}_clock_skew_seconds") - skew_s) < NEAR_S
+            assert node.program.log().count("clock.skewed") == 1
+
+
+@pytest.mark.soak  # reports come every ten seconds
+async def test_a_clock_that_is_put_right_is_reported_no_more(
+    fresh_processes: Stack, tmp_path: Path
+) -> None:
+    clock, edge = ShiftedClock(tmp_path / "clock", 240), fresh_processes.edges[0]
+    assert await edge.program.stop() == 0
+    edge.environ |= clock.environ
+    async with shimmed(fresh_processes, tmp_path) as stack:
+        await stack.restart(edge)
+        await until(partial(is_listed_with, stack, 240), FOUND_S)
+
+        clock.shift(0)
+        await until(partial(is_listed_with, stack, 0), FOUND_S)
+
+        assert await edge.metric("towonel_edge_degraded", check="clock") == 0
+        assert edge.program.log().count("clock.corrected") == 1
+
+
+async def is_listed_with(stack: Stack, skew_s: int) -> bool:
+    """Whether the hub lists its edge with a clock that is so far ahead."""
+    async with stack.operator() as operator:
+        (edge,) = (await operator.edges.list()).edges
+    return edge.clock_skew_ms is not None and abs(edge.clock_skew_ms / 1000 - skew_s) < NEAR_S
 
 
 @contextlib.asynccontextmanager

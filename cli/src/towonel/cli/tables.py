@@ -22,6 +22,7 @@ _WHY_NO_LANES: dict[WayReason, str] = {
     "lost": "its lanes were lost; look at the agent's /readyz, and at TCP between agent and edge",
     "not_wanted": "it takes no more clients",
 }
+_RIGHT_MS = 5_000  # of a clock: what is measured is off by up to two seconds
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP = 1024
 
@@ -94,6 +95,23 @@ def format_live(since: datetime | None) -> str:
     return "no" if since is None else f"since {format_time(since)}"
 
 
+def format_skew(skew_ms: int | None) -> str:
+    """Format how far a clock is from the hub's; nothing where it is right, or not known."""
+    if skew_ms is None or abs(skew_ms) < _RIGHT_MS:
+        return ""
+    return f"{abs(skew_ms) // 1000} s {'ahead' if skew_ms > 0 else 'behind'}"
+
+
+def describe_skew(skew_ms: int | None) -> str:
+    """Format the same as a sentence."""
+    if skew_ms is None:
+        return "unknown"
+    if not format_skew(skew_ms):
+        return "as the hub's"
+    side = "ahead of" if skew_ms > 0 else "behind"
+    return f"{abs(skew_ms) // 1000} s {side} the hub's, which refuses more than 5 min"
+
+
 def _three_digits(size: float, unit: str) -> str:
     if unit == "B":
         return f"{size:.0f} B"
@@ -103,7 +121,7 @@ def _three_digits(size: float, unit: str) -> str:
 
 def agent_rows(agents: list[AgentItem]) -> Rows:
     """Return agents as a table."""
-    columns = ("AGENT", "GROUP", "LIVE", "EDGES", "WAY", "OPEN", "DISPLACED", "SOFTWARE")
+    columns = ("AGENT", "GROUP", "LIVE", "EDGES", "WAY", "OPEN", "DISPLACED", "CLOCK", "SOFTWARE")
     return Rows(columns, [*map(agent_row, agents)], "No agent is known.")
 
 
@@ -114,8 +132,8 @@ def agent_row(item: AgentItem) -> tuple[str, ...]:
     active = str(item.connections_active)
     displaced = "yes" if item.is_displaced else ""
     ways = ", ".join(sorted({each.way.replace("_", " ") for each in item.sessions if each.way}))
-    software = item.software or ""
-    return item.agent_id.hex(), item.group, live, edges, ways, active, displaced, software
+    clock, software = format_skew(item.clock_skew_ms), item.software or ""
+    return item.agent_id.hex(), item.group, live, edges, ways, active, displaced, clock, software
 
 
 def format_session(session: AgentSession) -> str:

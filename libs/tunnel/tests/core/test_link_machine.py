@@ -14,6 +14,7 @@ from towonel.tunnel.core.events import (
     HintsRequested,
     MessageReceived,
     RenewRequested,
+    ReportEdgesChanged,
     ReportEnded,
     ReportGoingAway,
     ReportLanesWanted,
@@ -30,6 +31,7 @@ from towonel.wire.errors import Code
 from towonel.wire.messages import (
     Challenge,
     DatagramSecret,
+    EdgesChanged,
     GoAway,
     LanesWanted,
     Message,
@@ -163,6 +165,12 @@ def test_a_secret_of_sealed_packets_is_taken_on_an_open_link() -> None:
     dialogue = Dialogue().open()
 
     assert dialogue.hear(DatagramSecret(7, b"s" * 32), 103) == [ReportSecret(7, b"s" * 32)]
+
+
+def test_a_notice_of_other_edges_is_taken_on_an_open_link() -> None:
+    dialogue = Dialogue().open()
+
+    assert dialogue.hear(EdgesChanged(500), 103) == [ReportEdgesChanged(500)]
 
 
 @pytest.mark.parametrize("is_going_away", [False, True])

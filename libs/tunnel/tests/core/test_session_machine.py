@@ -14,6 +14,7 @@ from towonel.tunnel.core.events import (
     CloseRequested,
     Command,
     ConnectionClosed,
+    EdgesRequested,
     GoAwayRequested,
     HandshakeCompleted,
     LanesRequested,
@@ -35,6 +36,7 @@ from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.messages import (
     Challenge,
     DatagramSecret,
+    EdgesChanged,
     GoAway,
     Hello,
     LanesWanted,
@@ -149,6 +151,15 @@ def test_an_agent_gets_secrets_of_sealed_packets_while_clients_come() -> None:
     ]
     dialogue.hear(GoAway(), 103)
     assert dialogue.machine.handle(SecretRequested(8, b"s" * 32), 104) == []
+
+
+def test_an_agent_is_told_of_other_edges_while_clients_come() -> None:
+    challenged, dialogue = Dialogue().challenge(), Dialogue().open()
+
+    assert challenged.machine.handle(EdgesRequested(500), 102) == []
+    assert dialogue.machine.handle(EdgesRequested(500), 102) == [Send(EdgesChanged(500))]
+    dialogue.hear(GoAway(), 103)
+    assert dialogue.machine.handle(EdgesRequested(500), 104) == []
 
 
 def test_an_agent_changes_what_it_serves_also_while_it_goes_away() -> None:

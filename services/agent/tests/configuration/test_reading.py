@@ -88,6 +88,7 @@ def test_a_mistake_is_named_by_its_place_in_the_file(file: Path) -> None:
 KNOWN = [
     "allow_insecure_hub",
     "drain_timeout_secs",
+    "edges",
     "group",
     "health_listen_addr",
     "invite_token",
@@ -96,6 +97,7 @@ KNOWN = [
     "log_level",
     "max_streams",
     "origin_timeout_secs",
+    "regions",
     "relay_engine",
     "services",
     "tcp_services",

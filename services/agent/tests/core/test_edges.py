@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.agent.core.edges import Edge, LinkChanges, filter_trusted, plan_links
+from towonel.agent.core.edges import Edge, EdgeChoice, LinkChanges, plan_links
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire.addresses import EDGE_SERVER_NAME
 from towonel.wire.ids import EdgeId
@@ -74,7 +74,46 @@ def test_carrying_out_the_changes_leads_to_the_wanted_links(
     assert plan_links(links, want) == LinkChanges((), ())
 
 
+def test_a_link_goes_on_when_its_edge_has_another_name_or_region() -> None:
+    renamed = dataclasses.replace(A, name="rome", region="eu")
+
+    assert plan_links(by_id(A), [renamed]) == LinkChanges((), ())
+
+
 def test_of_the_hubs_edges_only_allowed_ones_are_trusted() -> None:
-    assert filter_trusted([A, B], None) == [A, B]
-    assert filter_trusted([A, B], {B.edge_id, C.edge_id}) == [B]
-    assert filter_trusted([A, B], frozenset()) == []
+    assert EdgeChoice().choose([A, B]) == [A, B]
+    assert EdgeChoice({B.edge_id, C.edge_id}).choose([A, B]) == [B]
+    assert EdgeChoice(frozenset()).choose([A, B]) == []
+
+
+ROME = dataclasses.replace(A, name="rome", region="eu")
+OSLO = dataclasses.replace(B, name="oslo", region="eu")
+OHIO = dataclasses.replace(C, name="ohio", region="us-east-1")
+OLD = edge(4)  # of a hub that says nothing of names
+
+
+@pytest.mark.parametrize(
+    ("names", "regions", "chosen"),
+    [
+        ((), (), [ROME, OSLO, OHIO, OLD]),
+        (("rome",), (), [ROME]),
+        ((OLD.edge_id.hex(), "ohio"), (), [OHIO, OLD]),
+        ((), ("eu",), [ROME, OSLO]),
+        (("ohio",), ("eu",), [ROME, OSLO, OHIO]),
+        (("Rome",), ("asia",), []),
+    ],
+)
+def test_an_agent_takes_the_edges_it_names_and_those_of_its_regions(
+    names: tuple[str, ...], regions: tuple[str, ...], chosen: list[Edge]
+) -> None:
+    choice = EdgeChoice(names=frozenset(names), regions=frozenset(regions))
+
+    assert [e.edge_id for e in choice.choose([ROME, OSLO, OHIO, OLD])] == [
+        e.edge_id for e in chosen
+    ]
+
+
+def test_an_edge_that_is_named_and_not_trusted_is_not_dialled() -> None:
+    choice = EdgeChoice({OSLO.edge_id}, frozenset({"rome"}), frozenset({"eu"}))
+
+    assert choice.choose([ROME, OSLO, OHIO]) == [OSLO]

@@ -44,6 +44,7 @@ def test_an_agent_without_a_link_names_some_edges_with_their_reasons() -> None:
     failures = [f"192.0.2.{number}:443: session_lost: no answer" for number in range(9)]
 
     assert explain_no_link(0, []) == "no link to any edge: the hub has named none"
+    assert "of the 3 that the hub names TOWONEL_AGENT_EDGES" in explain_no_link(0, [], left_out=3)
     assert explain_no_link(2, []) == "no link to any edge: dialling 2"
     assert explain_no_link(9, failures[:1]) == f"no link to any edge: {failures[0]}"
     assert explain_no_link(9, failures).endswith(f"{failures[2]}; and {9 - MAX_EDGES_NAMED} more")

@@ -95,7 +95,7 @@ async def test_a_grant_is_given_only_to_the_agent_that_signs(hub: TestHub) -> No
     assert await answer(None) == "unauthorized"
     assert await answer(signed(new_key(), domain, now)) == "invalid_signature"
     assert await answer(signed(agent, Domain.AGENT_REFRESH, now)) == "invalid_signature"
-    assert await answer(signed(agent, domain, now - 61_000)) == "clock_skew"
+    assert await answer(signed(agent, domain, now - 301_000)) == "clock_skew"
     assert await answer(signed(agent, domain, now)) == "ok"
     assert await answer(signed(agent, domain, now)) == "replayed"
 

@@ -8,12 +8,20 @@ from towonel.api.edges import EdgeItem
 from towonel.cli.command import hub_command
 from towonel.cli.options.ids import parse_hex_id
 from towonel.cli.output import Fields, Output, format_age, format_time, now
-from towonel.cli.tables import Limit, fetch_all, format_bytes, format_traffic, list_output
+from towonel.cli.tables import (
+    Limit,
+    describe_skew,
+    fetch_all,
+    format_bytes,
+    format_skew,
+    format_traffic,
+    list_output,
+)
 from towonel.client.operator import OperatorClient
 
 COLUMNS = (
     *("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT"),
-    *("ENGINE", "LAST SEEN"),
+    *("REGION", "ENGINE", "CLOCK", "LAST SEEN"),
 )
 
 app = typer.Typer()
@@ -36,6 +44,7 @@ async def show(
     fields = [
         ("edge", item.node_id.hex()),
         ("name", item.name),
+        ("region", item.region or "none"),
         ("addresses", ", ".join(item.addresses)),
         ("certificate", f"SHA-256 {item.certificate_sha256.hex()}"),
         ("version", item.version),
@@ -44,6 +53,7 @@ async def show(
         ("sessions", str(item.sessions)),
         ("traffic", format_traffic(item.traffic)),
         ("engine", item.engine or "unknown"),
+        ("clock", describe_skew(item.clock_skew_ms)),
         ("restarts", f"{item.worker_restarts} of workers"),
         ("unstable", f"{item.workers_unstable} workers have ended three times within five minutes"),
     ]
@@ -69,6 +79,8 @@ def edge_row(item: EdgeItem) -> tuple[str, ...]:
         str(traffic.connections_active),
         format_bytes(traffic.bytes_in),
         format_bytes(traffic.bytes_out),
+        item.region or "",
         item.engine or "",
+        format_skew(item.clock_skew_ms),
         format_age(item.last_seen_ms, now_ms),
     )

@@ -116,6 +116,7 @@ class AgentItem(Answer):
     `is_by_tcp` while a session of it goes over TCP, because UDP between it and the edge gets no answer.
     `weight` is its group's share beside other groups, 0 for a standby; null while it is not live, and of edges of an
     older version. `services_failing` are those whose origins fail its checks: `https:app.example.eu`, `tcp:ssh`.
+    `clock_skew_ms` is how far its clock was ahead of the hub's when it asked last, the way there included.
     """
 
     agent_id: Hex32
@@ -133,6 +134,7 @@ class AgentItem(Answer):
     weight: int | None = None
     services_failing: list[str] = Field(default_factory=list[str])
     sessions: list[AgentSession] = Field(default_factory=list[AgentSession])
+    clock_skew_ms: int | None = None
 
 
 class AgentPage(Page):

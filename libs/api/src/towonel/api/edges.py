@@ -8,17 +8,22 @@ from pydantic import (
 )
 
 from towonel.api.bodies import Answer, Page, Request
-from towonel.api.fields import Hex32, Text
+from towonel.api.fields import Hex32, Region, Text
 from towonel.api.traffic import EngineName, Traffic
 
 
 class EdgeOut(Answer):
-    """An edge as agents need it: where it is, and the certificate it shows."""
+    """An edge as agents need it: where it is, and the certificate it shows.
+
+    By `name` and `region` an agent chooses among edges; a hub of an older version says nothing of them.
+    """
 
     edge_id: Hex32
     addresses: list[str]
     certificate_sha256: Hex32
     certificate_pem: str
+    name: str | None = None
+    region: str | None = None
 
 
 class EdgeRegisterIn(Request):
@@ -27,6 +32,7 @@ class EdgeRegisterIn(Request):
     addresses: list[Annotated[str, Field(max_length=300)]] = Field(min_length=1, max_length=16)
     certificate_pem: str = Field(max_length=8_192)
     version: Text = Field(max_length=64)
+    region: Region | None = None
 
 
 class EdgeRegisterOut(Answer):
@@ -40,7 +46,8 @@ class EdgeItem(Answer):
     """An edge that has registered; `sessions`, `traffic`, `engine` and what is said of workers are those of one that is live.
 
     `worker_restarts` are processes that ended, and took their clients along; `workers_unstable` is how many workers
-    have ended three times within five minutes. `engine` carries the bytes of clients.
+    have ended three times within five minutes. `engine` carries the bytes of clients. `clock_skew_ms` is how far its
+    clock is ahead of the hub's, to within two seconds.
     """
 
     node_id: Hex32
@@ -56,6 +63,8 @@ class EdgeItem(Answer):
     worker_restarts: int = 0
     workers_unstable: int = 0
     engine: EngineName | None = None
+    clock_skew_ms: int | None = None
+    region: str | None = None
 
 
 class EdgeList(Page):

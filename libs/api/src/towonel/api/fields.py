@@ -39,6 +39,9 @@ type Group = Annotated[
 ]
 
 
+type Region = Annotated[str, Field(pattern="^[a-z0-9-]{1,63}$")]
+
+
 @dataclass(frozen=True, slots=True)
 class HexCodec:
     """Codec of `size` bytes, which are lower-case hexadecimal digits in JSON and in dumps."""

@@ -96,7 +96,7 @@ class EdgeReport(Request):
     `connections_total` are all that were accepted, `refused_total` those of them that got no
     service. `worker_restarts` are processes that ended, and took their clients along; `workers_unstable` is how
     many workers have ended three times within five minutes. `engine` carries the bytes of clients; an edge of an
-    older version says nothing of it.
+    older version says nothing of it. `clock_skew_ms` is how far the edge's clock is ahead of the hub's, as it finds.
     `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
     `is_final` is of an edge that ends: until its next report it is not live.
     """
@@ -109,6 +109,7 @@ class EdgeReport(Request):
     worker_restarts: Count = 0
     workers_unstable: Count = 0
     engine: EngineName | None = None
+    clock_skew_ms: Annotated[int, Field(ge=-_MAX_COUNT, le=_MAX_COUNT)] | None = None
     bytes_in: Count
     bytes_out: Count
     is_final: bool = False

@@ -129,7 +129,9 @@ class HubClient(OperatorClient):
 
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
         """Tell where an edge listens and its certificate. Denied EDGE_UNKNOWN without an invite."""
-        request = self._sign_post("/v1/edges/register", edge, Domain.EDGE_REGISTER, registration)
+        # A hub of an older version refuses a field that it does not know.
+        body = registration.model_dump_json(exclude_none=True).encode()
+        request = self._sign_body("/v1/edges/register", edge, Domain.EDGE_REGISTER, body)
         return await self._transport.fetch(EdgeRegisterOut, request)
 
     async def report_edge(self, edge: NodeKey, report: EdgeReport) -> EdgeReportOut:
@@ -187,6 +189,8 @@ class HubClient(OperatorClient):
                     yield base64url.decode(event.data)
 
     def _sign_post(self, path: str, key: NodeKey, domain: Domain, sent: BaseModel) -> HubRequest:
-        body = sent.model_dump_json().encode()
+        return self._sign_body(path, key, domain, sent.model_dump_json().encode())
+
+    def _sign_body(self, path: str, key: NodeKey, domain: Domain, body: bytes) -> HubRequest:
         authorization = authorize_node(key, domain, body, self._transport.timestamp_ms())
         return HubRequest(HTTPMethod.POST, path, body, authorization)

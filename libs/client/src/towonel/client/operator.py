@@ -89,6 +89,13 @@ class OperatorClient:
         """Address of the hub, without a slash at the end."""
         return self._transport.base_url
 
+    def observe_skew(self, observe: Callable[[int], None]) -> None:
+        """Have `observe` called with how far our clock is ahead of the hub's, in ms, where an answer tells it.
+
+        Answers that refuse tell it, too, as where the clock is so wrong that the hub takes no request.
+        """
+        self._transport.observe_skew = observe
+
     @property
     def has_key(self) -> bool:
         """Whether operators' operations can be called."""

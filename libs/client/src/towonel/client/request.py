@@ -1,5 +1,6 @@
 """HTTP request to the hub as plain data: headers, query, and bounds of the answer."""
 
+import email.utils
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,10 @@ TOTAL_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a page or a route table has a limit of its own
 MAX_PAGE_BYTES = 64 * 1024 * 1024  # 100 invites, each of 1 000 names as long as can be, are 26 MB
 MAX_LEAD_MS = 1_000  # far below the skew that a hub allows, far above a burst of requests
+MAX_ROUND_TRIP_MS = (
+    3_000  # of an answer whose date tells the time; that of a long poll tells nothing
+)
+_DATE_MS = 1_000  # a date has whole seconds
 JSON, CBOR, EVENTS = "application/json", "application/cbor", "text/event-stream"
 _VISIBLE = re.compile(r"[!-~](?:[ -~]{0,998}[!-~])?", re.ASCII)  # nothing that could end a header
 
@@ -86,3 +91,23 @@ def next_timestamp(now_ms: int, last_ms: int) -> int:
     be refused for as long as the clock had been ahead.
     """
     return last_ms + 1 if 0 <= last_ms - now_ms < MAX_LEAD_MS else now_ms
+
+
+def measure_skew(sent_ms: int, received_ms: int, date: str | None) -> int | None:
+    """Return by how much our clock is ahead of the server's, in ms, to within two seconds.
+
+    Args:
+        sent_ms: when the request was sent, by our clock.
+        received_ms: when the head of its answer was here.
+        date: of that head, as of RFC 9110 section 6.6.1.
+
+    Returns:
+        the difference; None where the answer does not tell it.
+    """
+    if date is None or not 0 <= received_ms - sent_ms <= MAX_ROUND_TRIP_MS:
+        return None
+    try:
+        date_ms = int(email.utils.parsedate_to_datetime(date).timestamp()) * 1000
+    except (ValueError, OverflowError):
+        return None
+    return (sent_ms + received_ms) // 2 - (date_ms + _DATE_MS // 2)

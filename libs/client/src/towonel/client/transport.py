@@ -21,6 +21,7 @@ from towonel.client.request import (
     HubRequest,
     Query,
     is_header_value,
+    measure_skew,
     next_timestamp,
 )
 from towonel.client.sse import Event, EventDecoder
@@ -46,6 +47,9 @@ class HubTransport:
     """Pool of connections to one hub, with the key and the clock that authorize its requests.
 
     Arguments and errors as of `HubClient`.
+
+    Attributes:
+        observe_skew: called with how far our clock is ahead, in ms, with each answer that tells it.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class HubTransport:
         self._now_ms = now_ms
         self._last_ms = 0
         self._silence_s = silence_s
+        self.observe_skew: Callable[[int], None] = _ignore_skew
         self._http = _connections(url, transport)
 
     async def aclose(self) -> None:
@@ -186,7 +191,11 @@ class HubTransport:
             headers=request.headers(),
             timeout=httpx.Timeout(request.timeout_s, connect=CONNECT_TIMEOUT_S, read=read_s),
         )
+        sent_ms = self._now_ms()
         response = await self._http.send(built, stream=True)
+        skew_ms = measure_skew(sent_ms, self._now_ms(), response.headers.get("date"))
+        if skew_ms is not None:
+            self.observe_skew(skew_ms)
         if response.is_success:
             return response
         try:
@@ -208,6 +217,10 @@ class HubTransport:
             if isinstance(error, httpx.ConnectError):
                 raise NotConnected(detail) from None
             raise Unavailable(Code.HUB_UNAVAILABLE, detail) from None
+
+
+def _ignore_skew(_skew_ms: int) -> None:
+    """Do without: operators see what agents and edges find."""
 
 
 def parse_answer[M: BaseModel](model: type[M], body: bytes | str, request: HubRequest) -> M:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, assert_never, override
+from typing import Protocol, override
 
 from towonel.tunnel.core.bounds.message_budget import MessageBudget
 from towonel.tunnel.core.close_reason import CloseReason
@@ -17,10 +17,9 @@ from towonel.tunnel.core.events import (
     Report,
     ReportEnded,
     ReportGoingAway,
-    ReportLanesWanted,
+    ReportOfEdge,
     ReportOpened,
     ReportRefused,
-    ReportSecret,
     ReportServicesChanged,
     Send,
 )
@@ -63,12 +62,8 @@ class ChannelHandler(Protocol):
         """The peer, an agent, serves something else or has other hints; an edge that says so is refused before."""
         raise AssertionError("an agent is told nothing of the kind")
 
-    def on_lanes_wanted(self, count: int, *, inside_tls: bool) -> None:
-        """The peer, an edge, wants so many lanes; an agent that says so is refused before."""
-        raise AssertionError("an edge is told nothing of the kind")
-
-    def on_secret(self, index: int, secret: bytes) -> None:
-        """The peer, an edge, takes sealed packets under a secret; an agent that says so is refused before."""
+    def on_edge_report(self, report: ReportOfEdge) -> None:
+        """The peer is an edge, and says what only edges say; an agent that does is refused before."""
         raise AssertionError("an edge is told nothing of the kind")
 
     def on_ended(self, reason: CloseReason) -> None:
@@ -202,23 +197,12 @@ class Channel(ConnectionHandler):
                 self._handler.on_refused(reason)
             case ReportGoingAway():
                 self._handler.on_going_away()
+            case ReportServicesChanged(before, hints):
+                self._handler.on_services_changed(before, hints)
             case ReportEnded(reason):
                 self._handler.on_ended(reason)
             case _:
-                self._report_change(report)
-
-    def _report_change(
-        self, report: ReportServicesChanged | ReportLanesWanted | ReportSecret
-    ) -> None:
-        match report:
-            case ReportServicesChanged(before, hints):
-                self._handler.on_services_changed(before, hints)
-            case ReportLanesWanted(count, inside_tls):
-                self._handler.on_lanes_wanted(count, inside_tls=inside_tls)
-            case ReportSecret(index, secret):
-                self._handler.on_secret(index, secret)
-            case _:
-                assert_never(report)
+                self._handler.on_edge_report(report)
 
     def _send(self, message: Message) -> None:
         self.connection.send(CONTROL_STREAM, encode(message))

@@ -4,11 +4,17 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import override
+from typing import assert_never, override
 
 from towonel.tunnel.channel import Channel, ChannelHandler
 from towonel.tunnel.core.close_reason import CloseReason, to_error
-from towonel.tunnel.core.events import GoAwayRequested
+from towonel.tunnel.core.events import (
+    GoAwayRequested,
+    ReportEdgesChanged,
+    ReportLanesWanted,
+    ReportOfEdge,
+    ReportSecret,
+)
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import State
@@ -47,6 +53,7 @@ class Link(ChannelHandler):
         observe_lanes: called with such an id and number whenever it changes.
         secrets: index and secret of sealed packets that the edge takes, the newest last.
         observe_secret: called with each as it comes.
+        observe_edges: called with a number of ms when the edge has heard that its hub lists other edges.
         end_code: the code with which it ended; None until then.
     """
 
@@ -79,6 +86,7 @@ class Link(ChannelHandler):
         self.observe_lanes: Callable[[bytes, int], None] = _ignore_lanes
         self.secrets: deque[tuple[int, bytes]] = deque(maxlen=MAX_SECRETS)
         self.observe_secret: Callable[[int, bytes], None] = _ignore_secret
+        self.observe_edges: Callable[[int], None] = _ignore_edges
 
     @contextlib.contextmanager
     def connect(self, peer: Address, by_tcp: SecurePeer | None = None) -> Generator[None]:
@@ -151,15 +159,19 @@ class Link(ChannelHandler):
         self._going_away.set()
 
     @override
-    def on_lanes_wanted(self, count: int, *, inside_tls: bool) -> None:
-        pool_id = tls_pool_id(self.session_id) if inside_tls else self.session_id
-        self.lanes_wanted[pool_id] = count
-        self.observe_lanes(pool_id, count)
-
-    @override
-    def on_secret(self, index: int, secret: bytes) -> None:
-        self.secrets.append((index, secret))
-        self.observe_secret(index, secret)
+    def on_edge_report(self, report: ReportOfEdge) -> None:
+        match report:
+            case ReportLanesWanted(count, inside_tls):
+                pool_id = tls_pool_id(self.session_id) if inside_tls else self.session_id
+                self.lanes_wanted[pool_id] = count
+                self.observe_lanes(pool_id, count)
+            case ReportSecret(index, secret):
+                self.secrets.append((index, secret))
+                self.observe_secret(index, secret)
+            case ReportEdgesChanged(within_ms):
+                self.observe_edges(within_ms)
+            case _:
+                assert_never(report)
 
     @override
     def on_ended(self, reason: CloseReason) -> None:
@@ -218,3 +230,7 @@ def _ignore_lanes(_pool_id: bytes, _count: int) -> None:
 
 def _ignore_secret(_index: int, _secret: bytes) -> None:
     """Seal nothing."""
+
+
+def _ignore_edges(_within_ms: int) -> None:
+    """Ask the hub when it is time."""

@@ -132,6 +132,14 @@ class DatagramSecret:
     secret: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class EdgesChanged:
+    """Edge to agent: the hub lists other edges; it is to be asked at some moment within so many ms."""
+
+    type: ClassVar[int] = 13
+    within_ms: int
+
+
 type Message = (
     Challenge
     | Hello
@@ -145,6 +153,7 @@ type Message = (
     | ServicesChanged
     | DatagramSecret
     | Hints
+    | EdgesChanged
 )
 
 
@@ -267,6 +276,7 @@ _READERS: Mapping[int, Callable[[Fields], Message]] = {
         fields.uint("index", MAX_INDEX), fields.octets("secret", SECRET_BYTES)
     ),
     Hints.type: read_hints,
+    EdgesChanged.type: lambda fields: EdgesChanged(fields.uint("within_ms")),
 }
 _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     Challenge: lambda m: {"versions": list(m.versions), "nonce": m.nonce, "edge_id": m.edge_id},
@@ -281,4 +291,5 @@ _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     ServicesChanged: lambda m: {"services": write_services(m.services)},
     DatagramSecret: lambda m: {"index": m.index, "secret": m.secret},
     Hints: write_hints,
+    EdgesChanged: lambda m: {"within_ms": m.within_ms},
 }

@@ -8,8 +8,9 @@ exactly one label below it.
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple, NewType, override
+from typing import NamedTuple, NewType, cast, override
 
+from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 
 Hostname = NewType("Hostname", str)
@@ -105,6 +106,20 @@ def parse_service_key(kind: ServiceKind, name: str) -> ServiceKey:
     return ServiceKey(kind, checked)
 
 
+def parse_service_pair(item: object) -> ServiceKey:
+    """Return the key of a service that travels as an array of kind and name.
+
+    Raises:
+        ProtocolError: MALFORMED, or BAD_NAME.
+    """
+    parts = cast("list[object]", item) if isinstance(item, list) else []
+    pair = Fields(dict(zip(("kind", "name"), parts, strict=False)))
+    kind = pair.text("kind", 8)
+    if kind not in ServiceKind:
+        raise field_error("kind", "must be https, tcp or udp")
+    return parse_service_key(ServiceKind(kind), pair.text("name", MAX_HOSTNAME_CHARS))
+
+
 def parse_group(text: str) -> str:
     """Return the name of a group of agents.
 
@@ -115,6 +130,19 @@ def parse_group(text: str) -> str:
         rule = "must be 1 to 63 of a-z, 0-9 and -"
         raise ProtocolError(Code.BAD_NAME, f"group {text[:100]!r} {rule}")
     return text
+
+
+def parse_region(text: str) -> str:
+    """Return the name of a region of edges, in lower case.
+
+    Raises:
+        ProtocolError: BAD_NAME.
+    """
+    region = text.strip().lower()
+    if not _GROUP.fullmatch(region):
+        rule = "must be 1 to 63 of a-z, 0-9 and -, as in eu or us-east-1"
+        raise ProtocolError(Code.BAD_NAME, f"region {text[:100]!r} {rule}")
+    return region
 
 
 def _find_problem(name: str) -> str | None:

@@ -85,6 +85,7 @@ class RouteDelta:
     `tag` is random for each revision. A database that was put back to an older copy uses its numbers
     again, for other changes: then the tag differs. It is None from a hub of an older version.
     `limits` are those of tenants that changed; a tenant without any in a delta has none any more.
+    `edge_list` is another one as soon as the hub lists other edges; None from a hub of an older version.
     """
 
     revision: int
@@ -97,6 +98,7 @@ class RouteDelta:
     limits: Mapping[TenantId, TenantLimits] = field(
         default_factory=dict[TenantId, TenantLimits], hash=False
     )
+    edge_list: bytes | None = None
 
 
 def encode_delta(delta: RouteDelta) -> bytes:
@@ -116,6 +118,8 @@ def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) ->
     }
     if delta.tag is not None:
         fields["tag"] = delta.tag
+    if delta.edge_list is not None:
+        fields["edge_list"] = delta.edge_list
     if delta.limits:
         fields["limits"] = encode_limits(delta.limits)
     head = b"".join(cbor.encode(name) + cbor.encode(value) for name, value in fields.items())
@@ -152,6 +156,7 @@ def decode_delta(data: bytes) -> RouteDelta:
         _read_tenants(fields, "unblocked"),
         fields.octets("tag", TAG_BYTES) if "tag" in fields.values else None,
         decode_limits(fields.items("limits", MAX_ITEMS) if "limits" in fields.values else ()),
+        fields.octets("edge_list", TAG_BYTES) if "edge_list" in fields.values else None,
     )
 
 

@@ -29,11 +29,13 @@ from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
+from towonel.identity.signatures import MAX_SKEW_MS
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.hop.modules import choose_modules
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
+from towonel.runtime.clock.skew import ClockSkew
 from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import DrainTimedOut
 from towonel.runtime.settings import SettingsError
@@ -160,10 +162,9 @@ async def _serve(
     settings = agent.settings
     if agent.modules.problem:
         log.warning("engine.stale", reason=agent.modules.problem)
-    async with (
-        _open_client(settings) as hub,
-        _serve_health(agent),
-    ):
+    async with _open_client(settings) as hub, _serve_health(agent):
+        clock = ClockSkew("the hub", agent.health, agent.metrics.clock_skew, MAX_SKEW_MS)
+        hub.observe_skew(clock.record)
         log.info(
             "agent.started",
             agent_id=agent.identity.agent.public.hex(),
@@ -199,7 +200,7 @@ async def _serve_clients(
             agent.identity,
             publisher,
             links,
-            settings.trusted_edges,
+            settings.edge_choice,
             health,
             timing.hub,
         )

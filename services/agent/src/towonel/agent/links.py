@@ -8,11 +8,12 @@ from random import SystemRandom
 
 import structlog
 
+from towonel.agent.core import refusals
 from towonel.agent.core.edges import Edge, plan_links
-from towonel.agent.core.refusals import describe_link_error, explain_no_link, is_silence
 from towonel.agent.data_plane.flow_plane import FlowPlane
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
+from towonel.agent.edge_notices import EdgeNotices
 from towonel.agent.leaving_links import LeavingLinks, ends_in, report_failure, wait_going_away
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
@@ -30,15 +31,16 @@ from towonel.wire.ids import EdgeId
 from towonel.wire.names import ServiceKey
 from towonel.wire.session.balance_hints import NO_HINTS, BalanceHints, pack
 
-# An edge may have another certificate than the hub named, or have heard of a suspension first.
-_ASK_HUB = frozenset({Code.CERTIFICATE_MISMATCH, Code.TENANT_REVOKED})
+# An edge may have another certificate than the hub named, or have heard of a suspension or its own end first.
+_ASK_HUB = frozenset({Code.CERTIFICATE_MISMATCH, Code.TENANT_REVOKED, Code.EDGE_UNKNOWN})
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Links:
     """Pool of links with one task per edge; the hub's answers come by `update_edges` and `renew`.
 
-    `software` tells edges, and through them the hub, what this agent is; `hints` are for load balancers.
+    `software` tells edges, and through them the hub, what this agent is; `hints` are for load balancers. It
+    `is_serving` while clients may come.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Links:
         self._hints = hints
         self._grant = b""
         self._edges: dict[EdgeId, Edge] = {}
+        self._left_out = 0  # edges of the hub that are not dialled
         self._silent: dict[Link, str] = {}  # over TCP, and what UDP said
         self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
         self._failures: dict[EdgeId, str] = {}  # why there is no link, last
@@ -77,6 +80,7 @@ class Links:
         self._draining = False
         self.is_outdated = asyncio.Event()  # an edge knows what only the hub can explain
         self._rng = SystemRandom()
+        self._notices = EdgeNotices(self.is_outdated.set, self._rng, timing.notice_pause_s)
         self._update_health()
 
     def renew(self, grant: bytes) -> None:
@@ -99,10 +103,11 @@ class Links:
         for link in self._links:
             link.channel.request(HintsRequested(pack(hints, self._services)))
 
-    def update_edges(self, wanted: Iterable[Edge]) -> None:
-        """Dial edges that are new, leave those that are gone, redial those that changed."""
+    def update_edges(self, wanted: Iterable[Edge], *, left_out: int = 0) -> None:
+        """Dial edges that are new, leave those that are gone, redial those that changed; `left_out` are not chosen."""
         if self._draining:
             return
+        self._left_out = left_out
         changes = plan_links(self._edges, wanted)
         for edge_id in changes.leave:
             self._tasks_by_edge.pop(edge_id).cancel()
@@ -163,8 +168,8 @@ class Links:
             return await exits.enter_async_context(self._dial(edge))
         except (TowonelError, OSError) as error:
             link = None
-            if self._lanes.enabled and is_silence(error):
-                link = await self._dial_again(edge, exits, describe_link_error(error))
+            if self._lanes.enabled and refusals.is_silence(error):
+                link = await self._dial_again(edge, exits, refusals.describe_link_error(error))
             if link is None:
                 self._on_failed(edge, error)
             return link
@@ -212,7 +217,7 @@ class Links:
         except (TowonelError, OSError):
             return None
         if silence:
-            log.warning("link.by_tcp", **_facts(edge), peer=link.peer, detail=silence)
+            log.warning("link.by_tcp", **edge.facts, peer=link.peer, detail=silence)
             self._silent[link] = silence
             exits.callback(self._silent.pop, link, None)
             self._update_health()
@@ -221,7 +226,7 @@ class Links:
     async def _hold_open(
         self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, leaving: LeavingLinks
     ) -> None:
-        facts = {**_facts(edge), "peer": link.peer}
+        facts = {**edge.facts, "peer": link.peer}
         log.info("link.opened", **facts)
         exits.callback(self._on_closed, link, facts)
         self._metrics.links_opened.inc()
@@ -234,9 +239,9 @@ class Links:
 
     def _on_failed(self, edge: Edge, error: TowonelError | OSError) -> None:
         code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
-        detail = describe_link_error(error, has_lanes=self._lanes.enabled)
+        detail = refusals.describe_link_error(error, has_lanes=self._lanes.enabled)
         self._metrics.links_refused.labels(code.word).inc()
-        log.warning("link.failed", **_facts(edge), code=code.word, detail=detail)
+        log.warning("link.failed", **edge.facts, code=code.word, detail=detail)
         self._failures[edge.edge_id] = f"{edge.advertised}: {code.word}: {detail}"
         self._update_health()
         self._note_code(code)
@@ -260,6 +265,7 @@ class Links:
         dialing = dial_edge_by_tcp if by_tcp else partial(dial_edge, self._origins.handle)
         async with dialing(addresses, edge, handshake, self._timing.session) as link:
             self._links.add(link)
+            link.observe_edges = self._notices.take
             if announced != (self._services, self._hints):  # changed while this was dialled
                 self._announce(link)
             if self._draining:  # dialled before the drain began: the edge does not know of it
@@ -282,12 +288,9 @@ class Links:
         serving = sum(link.is_serving for link in self._links)
         self._metrics.links.set(serving)
         self._metrics.links_by_tcp.set(sum(link.is_by_tcp for link in self._links))
-        reason = explain_no_link(len(self._edges), list(self._failures.values()))
-        self._health.set("edges", ok=serving > 0, reason=reason)
+        failures = list(self._failures.values())
+        reason = refusals.explain_no_link(len(self._edges), failures, left_out=self._left_out)
+        self.is_serving = serving > 0
+        self._health.set("edges", ok=self.is_serving, reason=reason)
         silent = [detail for link, detail in self._silent.items() if link.is_serving]
-        slow = f"{len(silent)} of {len(self._edges)} links go over TCP ({'; '.join(sorted(set(silent)))})"
-        self._health.set_degraded("udp", reason=slow if silent else None)
-
-
-def _facts(edge: Edge) -> dict[str, str]:
-    return {"edge_id": edge.edge_id.hex(), "address": edge.advertised}
+        self._health.set_degraded("udp", reason=refusals.explain_silence(silent, len(self._edges)))

@@ -42,14 +42,22 @@ class Metrics:
         self.headers_unread = counter(
             "towonel_agent_origin_headers_unread", "PROXY headers not read."
         )
-        self.unpublished = gauge(
-            "towonel_agent_services_unpublished", "Services that the hub does not publish any more."
-        )
         self.carried = counter("towonel_agent_bytes", "Bytes carried.", ["direction"])
+        self._add_hub(registry)
         self._add_lanes(registry)
         self._add_checks(registry)
         self._add_flows(registry)
         self.info = gauge("towonel_agent_info", "Always 1.", ["version", "engine"])
+
+    def _add_hub(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry)
+        self.unpublished = gauge(
+            "towonel_agent_services_unpublished", "Services that the hub does not publish any more."
+        )
+        self.clock_skew = gauge(
+            "towonel_agent_clock_skew_seconds",
+            "Seconds by which this machine's clock is ahead of the hub's.",
+        )
 
     def _add_lanes(self, registry: CollectorRegistry) -> None:
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)

@@ -11,7 +11,7 @@ from random import SystemRandom
 
 import structlog
 
-from towonel.agent.core.edges import Edge, filter_trusted
+from towonel.agent.core.edges import Edge, EdgeChoice
 from towonel.agent.core.listener_failures import ListenerFailure
 from towonel.agent.core.refusals import OF_CLOCKS, describe_refusal, find_fix
 from towonel.agent.links import Links
@@ -60,7 +60,7 @@ class Reconciler:
         identity: AgentIdentity,
         publisher: Publisher,
         links: Links,
-        allowed_edges: frozenset[bytes] | None,
+        choice: EdgeChoice,
         health: Health,
         timing: HubTiming,
     ) -> None:
@@ -68,7 +68,7 @@ class Reconciler:
         self._identity = identity
         self._publisher = publisher
         self._links = links
-        self._allowed_edges = allowed_edges
+        self._choice = choice
         self._health = health
         self._listeners = ListenerLog(health)
         self._timing = timing
@@ -79,6 +79,7 @@ class Reconciler:
         self._soon: Iterator[float] = iter(
             ()
         )  # pauses before the next refreshes, while they are short
+        self._unlinked = Backoff(timing.unlinked_first_s, timing.unlinked_max_s)
         self._started_at = asyncio.get_running_loop().time()
         self._rng = SystemRandom()
 
@@ -91,6 +92,7 @@ class Reconciler:
         timing = self._timing
         backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
         while True:
+            self._links.is_outdated.clear()
             try:
                 await self._reconcile()
             except Unavailable as error:
@@ -135,17 +137,20 @@ class Reconciler:
         self._failure = None
 
     def _choose_pause(self) -> float:
-        """Return the seconds until the next refresh: few after services with ports were published."""
+        """Return the seconds until the next refresh: few after services with ports were published, or without a link."""
         publisher, timing = self._publisher, self._timing
         if publisher.times_published != self._times_published and publisher.has_ports:
             self._soon = iter(timing.after_publish_s)
         self._times_published = publisher.times_published
         pause_s = min(next(self._soon, timing.refresh_s), timing.refresh_s)
+        if self._links.is_serving:
+            self._unlinked.record_success(0)
+        else:
+            pause_s = min(pause_s, self._unlinked.next_delay(self._rng))
         return pause_s * self._rng.uniform(0.8, 1)
 
     async def _wait_outdated(self, timeout_s: float) -> None:
         """Wait until an edge knows of what only the hub can explain, or for so long."""
-        self._links.is_outdated.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._links.is_outdated.wait()
@@ -165,7 +170,8 @@ class Reconciler:
             grant, edges = base64url.decode(answer.grant), answer.edges
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
-        self._links.update_edges(filter_trusted(map(_to_edge, edges), self._allowed_edges))
+        chosen = self._choice.choose(map(_to_edge, edges))
+        self._links.update_edges(chosen, left_out=len(edges) - len(chosen))
         if answer is not None and not publisher.is_due:  # else it is about what ends now
             await publisher.follow(answer.publication)
         while publisher.is_due:
@@ -214,10 +220,11 @@ class Reconciler:
 def _to_edge(edge: EdgeOut) -> Edge:
     identity = EdgeIdentity(EdgeId(edge.edge_id), edge.certificate_pem, edge.certificate_sha256)
     try:
-        return Edge(identity, tuple(parse_address(address) for address in edge.addresses))
+        addresses = tuple(parse_address(address) for address in edge.addresses)
     except ValueError as error:
         detail = f"the hub names an edge at {edge.addresses!r}: {error}"
         raise ProtocolError(Code.MALFORMED, detail) from None
+    return Edge(identity, addresses, edge.name, edge.region)
 
 
 def _to_failure(listener: ServiceListener) -> ListenerFailure:

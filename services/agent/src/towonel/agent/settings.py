@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Final, Self, override
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from towonel.agent.core.edges import EdgeChoice
 from towonel.agent.core.https_services import EXAMPLE, parse_https_services
 from towonel.agent.core.services import Service, find_conflicts, find_excess
 from towonel.agent.core.tcp_services import parse_tcp_services
@@ -17,7 +18,7 @@ from towonel.wire.addresses import HEALTH_LISTENERS
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import ID_HEX
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
-from towonel.wire.names import parse_group
+from towonel.wire.names import parse_group, parse_region
 from towonel.wire.session.balance_hints import DEFAULT_WEIGHT, MAX_WEIGHT
 from towonel.wire.tokens import InviteToken
 from towonel.wire.variables import VARIABLES
@@ -63,6 +64,19 @@ def _parse_edge_ids(value: object) -> object:
         rule = "must be the id of an edge, 64 hexadecimal digits; the list a,b or a JSON array of edge ids"
         raise ValueError("\n".join(f"[{number}] {rule}" for number in wrong))
     return frozenset(bytes.fromhex(text) for text in ids)
+
+
+def _parse_edges(value: object) -> object:
+    return frozenset(split_list(value)) if isinstance(value, str) else value
+
+
+def _parse_regions(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return frozenset(map(parse_region, split_list(value)))
+    except ProtocolError as error:
+        raise ValueError(error.detail) from None
 
 
 class LaneMode(StrEnum):
@@ -150,6 +164,22 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_TRUSTED_EDGES",
         description="List of edge ids: of the hub's edges only these are dialled.",
     )
+    edges: Annotated[frozenset[str], BeforeValidator(_parse_edges)] = Field(
+        default=frozenset(),
+        validation_alias="TOWONEL_AGENT_EDGES",
+        description=(
+            "List of names of edges, or ids: only these are dialled, and those of TOWONEL_AGENT_REGIONS. "
+            "Default: all that the hub names."
+        ),
+    )
+    regions: Annotated[frozenset[str], BeforeValidator(_parse_regions)] = Field(
+        default=frozenset(),
+        validation_alias="TOWONEL_AGENT_REGIONS",
+        description=(
+            "List of regions, as in eu,us-east-1: only edges of these are dialled (their TOWONEL_EDGE_REGION), and "
+            "those of TOWONEL_AGENT_EDGES. Default: all that the hub names."
+        ),
+    )
     health_listen_addr: HostPort = Field(
         default=HEALTH_LISTENERS["agent"][1],
         validation_alias="TOWONEL_AGENT_HEALTH_LISTEN_ADDR",
@@ -207,6 +237,11 @@ class AgentSettings(Settings):
     @override
     def files(self) -> tuple[str, ...]:
         return super().files + (() if self.config is None else (self.config,))
+
+    @property
+    def edge_choice(self) -> EdgeChoice:
+        """The edges to dial, of those that the hub names."""
+        return EdgeChoice(self.trusted_edges, self.edges, self.regions)
 
     @property
     def all_services(self) -> tuple[Service, ...]:

@@ -12,6 +12,8 @@ class HubTiming:
 
     Args:
         refresh_s: between requests for a newer grant and the list of edges.
+        unlinked_first_s: until the second request while there is no link; doubled after each.
+        unlinked_max_s: between those, at most: an edge that joins is found by agents without any.
         after_publish_s: between the first ones after services with ports were published: an edge says with its
             next report, every 10 s, whether it listens on them.
         first_pause_s: before the first retry.
@@ -22,6 +24,8 @@ class HubTiming:
     """
 
     refresh_s: float = 60.0
+    unlinked_first_s: float = 2.0
+    unlinked_max_s: float = 15.0
     after_publish_s: tuple[float, ...] = (3.0, 5.0, 8.0)
     first_pause_s: float = 0.5
     max_pause_s: float = 3.0
@@ -42,6 +46,7 @@ class LinkTiming:
         max_udp_s: between these tries, at most.
         silence_check_s: between looks at whether an edge answers on its link over QUIC; doubled after
             each failed try to reach it over TCP.
+        notice_pause_s: between two requests to the hub, at least, because edges say that it lists others.
         session: of the links themselves.
     """
 
@@ -51,6 +56,7 @@ class LinkTiming:
     first_udp_s: float = 60.0
     max_udp_s: float = 600.0
     silence_check_s: float = 1.0
+    notice_pause_s: float = 3.0
     session: SessionTiming = DEFAULT_SESSION_TIMING
 
 

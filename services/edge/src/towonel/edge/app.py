@@ -36,11 +36,13 @@ from towonel.edge.timing import DEFAULT_TIMING, Timing
 from towonel.edge.upgrade.predecessor import Predecessor, find_predecessor
 from towonel.edge.upgrade.sockets import make_successors, take_sealed
 from towonel.edge.upgrade.successor import Successors
+from towonel.identity.signatures import MAX_SKEW_MS
 from towonel.relay.hop.choice import Engine
 from towonel.relay.hop.modules import choose_modules
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
+from towonel.runtime.clock.skew import ClockSkew
 from towonel.runtime.environment.ports import listen_error
 from towonel.runtime.lifecycle import DrainTimedOut
 from towonel.tunnel.listener import Listener, listen
@@ -67,7 +69,8 @@ class Edge:
         self.metrics = Metrics(self.registry)
         self.engine = settings.relay_engine
         self.modules = choose_modules(self.engine)
-        self.metrics.info.labels(VERSION, self.engine.value).set(1)
+        self.metrics.info.labels(VERSION, self.engine.value, settings.region or "").set(1)
+        self.clock_skew = ClockSkew("the hub", self.health, self.metrics.clock_skew, MAX_SKEW_MS)
         self.notifications = RedisNotifications(self.health, self.metrics)
         table, balancer = RouteTable(), Balancer()
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
@@ -85,6 +88,7 @@ class Edge:
             self.plane.ports.describe,
             clock=time.monotonic,
             engine="compiled" if self.engine is Engine.COMPILED else "python",
+            skew_of=lambda: self.clock_skew.skew_ms,
         )
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
         self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from towonel.api.edges import EdgeRegisterIn
 from towonel.client.hub import HubClient
 from towonel.edge.credentials import EdgeCredentials
+from towonel.edge.edge_notices import EdgeNotices
 from towonel.edge.own_addresses import find_addresses
 from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.route_follower import Registration, RouteFollower
@@ -33,8 +34,10 @@ async def follow_hub(
         addresses=find_addresses(settings, session_port),
         certificate_pem=credentials.certificate_pem,
         version=version(_NAME),
+        region=settings.region,
     )
     async with HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub:
+        hub.observe_skew(edge.clock_skew.record)
         sender = ReportSender(
             hub,
             credentials.key,
@@ -48,6 +51,7 @@ async def follow_hub(
             hub,
             Registration(credentials.key, body),
             edge.routes,
+            EdgeNotices(edge.sessions),
             edge.notifications,
             edge.metrics,
             edge.health,

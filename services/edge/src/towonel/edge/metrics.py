@@ -40,6 +40,9 @@ class Metrics:
             "route_index_failures", "Failures to make the index of routes that workers share."
         )
         self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")
+        self.clock_skew = gauge(
+            "clock_skew_seconds", "Seconds by which this machine's clock is ahead of the hub's."
+        )
         self.redis_refused = counter("redis_messages_refused", "Messages of Redis too large.")
         self.reports = counter(
             "reports", "Reports to the hub, by code; `normal` got there.", "code"
@@ -90,7 +93,7 @@ class Metrics:
             "Agent sessions by the way of their clients, at the last report.",
             "way",
         )
-        self.info = gauge("info", "Always 1.", "version", "engine")
+        self.info = gauge("info", "Always 1.", "version", "engine", "region")
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")
         self.workers_unstable = gauge(
             "workers_unstable", "Workers that have ended three times within five minutes."

@@ -32,7 +32,7 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
-EDGE_TEXTS = 23  # names of fields and values beside the lists
+EDGE_TEXTS = 25  # names of fields and values beside the lists
 SESSION_BYTES = 603  # a session without services, at its largest, as JSON
 SESSION_TEXTS = 26  # names of fields and values
 TENANT_BYTES = 208
@@ -55,6 +55,7 @@ class ReportBuilder:
         listeners: returns the ports of TCP and UDP services, and why each is not listened on, if so.
         clock: seconds, monotonic.
         engine: that carries the bytes of clients.
+        skew_of: returns how far this machine's clock is ahead of the hub's, in ms, where that is known.
 
     Attributes:
         is_silent: whether another process of the same edge reports instead.
@@ -70,6 +71,7 @@ class ReportBuilder:
         *,
         clock: Callable[[], float],
         engine: EngineName,
+        skew_of: Callable[[], int | None],
     ) -> None:
         self._sessions = sessions
         self._traffic = traffic
@@ -80,6 +82,7 @@ class ReportBuilder:
         self.is_silent = False
         self._clock = clock
         self._engine: EngineName = engine
+        self._skew_of = skew_of
         self._version = version("towonel-edge")
         self._started_at_ms = sessions.now_ms()
 
@@ -112,6 +115,7 @@ class ReportBuilder:
             worker_restarts=sum_samples(self._metrics.worker_restarts),
             workers_unstable=sum_samples(self._metrics.workers_unstable),
             engine=self._engine,
+            clock_skew_ms=self._skew_of(),
             bytes_in=total.bytes_in,
             bytes_out=total.bytes_out,
             sessions_active=len(sessions),

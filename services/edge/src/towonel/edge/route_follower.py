@@ -17,6 +17,7 @@ import structlog
 
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
 from towonel.api.health import HealthOut
+from towonel.edge.edge_notices import EdgeNotices
 from towonel.edge.metrics import Metrics
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.route_store import RouteStore
@@ -67,6 +68,7 @@ class RouteFollower:
         hub: where to poll.
         registration: of this edge.
         routes: takes the answers.
+        notices: tell agents when the hub lists other edges.
         notifications: may say that there is a change to poll for.
         metrics: shows whether the hub answers.
         health: the same.
@@ -80,6 +82,7 @@ class RouteFollower:
         hub: RouteSource,
         registration: Registration,
         routes: RouteStore,
+        notices: EdgeNotices,
         notifications: RedisNotifications,
         metrics: Metrics,
         health: Health,
@@ -91,6 +94,7 @@ class RouteFollower:
         self._hub = hub
         self._registration = registration
         self._routes = routes
+        self._notices = notices
         self._notifications = notifications
         self._metrics = metrics
         self._health = health
@@ -116,6 +120,8 @@ class RouteFollower:
                 is_taken = await self._poll()
             except TowonelError as error:
                 self._on_failed(error)
+                if error.code is Code.EDGE_UNKNOWN:
+                    await self._routes.forget()
                 pause_s = backoff.next_delay(self._rng)
                 retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
                 await asyncio.sleep(max(pause_s, min(retry_after_s or 0.0, timing.poll_every_s)))
@@ -150,6 +156,7 @@ class RouteFollower:
         if not await self._routes.take(delta):
             return False
         self._since, self._tag = delta.revision, delta.tag
+        await self._notices.follow(delta.edge_list)
         return True
 
     def _long_poll_s(self) -> int:

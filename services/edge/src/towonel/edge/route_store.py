@@ -14,6 +14,7 @@ from towonel.edge.snapshot import Snapshot, SnapshotFile
 from towonel.runtime.admin import Health
 from towonel.runtime.environment.memory_files import describe_lack, need_memory_file
 from towonel.runtime.garbage import put_off_collection
+from towonel.wire.errors import Code
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.routes import RouteDelta
 
@@ -151,6 +152,23 @@ class RouteStore:
         self._plane.change_routes(difference, change.changed)
         return change
 
+    async def forget(self) -> None:
+        """Forget the hub, and all that it has sent: it knows this edge no more, so nobody is to be served.
+
+        Sessions and clients end at once, and agents ask the hub. Whatever it sends later counts again.
+        """
+        reason = "the hub does not know this edge any more: its invite was revoked"
+        if self.hub_id is not None:
+            sessions = self._sessions.all()
+            log.error("edge.revoked", sessions=len(sessions))
+            self.hub_id = self._sessions.hub_id = None
+            for session in sessions:
+                session.close(Code.EDGE_UNKNOWN)
+            await self.take(RouteDelta(revision=0, snapshot=True))
+            self._is_unsaved.clear()
+            await self._file.remove()
+        self._health.set(CHECK, ok=False, reason=reason)
+
     async def save_changes(self, pause_s: float) -> None:
         """Write the file whenever something has changed, at most once in `pause_s` seconds.
 
@@ -166,9 +184,12 @@ class RouteStore:
         if self.hub_id is None or not self._is_unsaved.is_set():
             return True
         self._is_unsaved.clear()
+        hub_id = self.hub_id
         with put_off_collection():
             routes = await asyncio.to_thread(self._table.copy().snapshot)
-            problem = await self._file.save(Snapshot(self.hub_id, routes))
+            if hub_id != self.hub_id:  # forgotten meanwhile
+                return True
+            problem = await self._file.save(Snapshot(hub_id, routes))
         if problem is not None:
             self._is_unsaved.set()
             problem = f"routes cannot be stored, a restart needs the hub: {problem}"

@@ -1,6 +1,5 @@
 """Settings of an edge, read from its environment."""
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, override
@@ -29,15 +28,16 @@ from towonel.edge.core.session_limits import (
     SessionLimits,
 )
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
-from towonel.relay.hop.choice import Engine, parse_engine
-from towonel.runtime.addresses import (
-    EXAMPLE_ADDRESS,
-    WILDCARDS,
-    Network,
-    describe_clash,
-    is_ip,
-    parse_networks,
+from towonel.edge.setting_rules import (
+    IpPort,
+    check_mail,
+    check_region,
+    check_url,
+    decode_hub,
+    parse_share,
 )
+from towonel.relay.hop.choice import Engine, parse_engine
+from towonel.runtime.addresses import WILDCARDS, Network, describe_clash, parse_networks
 from towonel.runtime.environment.folders import Folder
 from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, describe_undialable
@@ -51,45 +51,6 @@ from towonel.wire.variables import VARIABLES
 
 KEY_FILE = "node.key"
 STATE_FOLDER = "edge"
-
-
-def _check_ip(address: tuple[str, int]) -> tuple[str, int]:
-    if not is_ip(address[0]):
-        raise ValueError(f"must be an IP address and a port, as in {EXAMPLE_ADDRESS}")
-    return address
-
-
-def _parse_share(value: object) -> object:
-    words = {"off": 0.0, "false": 0.0, "no": 0.0, "on": 1.0, "true": 1.0, "yes": 1.0}
-    text = str(value).strip().lower()
-    try:
-        share = words[text] if text in words else float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:  # not a number is neither
-        raise ValueError("must be on, off, or a share from 0 to 1, as in 0.01 for one in a hundred")
-    return share
-
-
-type IpPort = Annotated[HostPort, AfterValidator(_check_ip)]
-
-
-def _check_url(value: str) -> str:
-    try:
-        to_httpx_url(value, allow_insecure=True)
-    except TowonelError as error:
-        raise ValueError(error.detail) from None
-    return value
-
-
-def _decode_hub(token: SecretStr) -> str:
-    return EdgeToken.decode(token.get_secret_value()).hub_url
-
-
-def _check_mail(value: str) -> str:
-    if not re.fullmatch(r"[^\s{}\"@]+@[^\s{}\"@]+", value):
-        raise ValueError("must be an address of mail, as in me@example.eu")
-    return value
 
 
 class EdgeSettings(Settings):
@@ -149,7 +110,7 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_HEALTH_LISTEN_ADDR",
         description="Where /livez, /readyz, /metrics and /version are served.",
     )
-    hub_public_url: Annotated[str, AfterValidator(_check_url)] | None = Field(
+    hub_public_url: Annotated[str, AfterValidator(check_url)] | None = Field(
         default=None,
         validation_alias="TOWONEL_HUB_PUBLIC_URL",
         description="Beside a hub: its host is what agents dial by default.",
@@ -183,12 +144,17 @@ class EdgeSettings(Settings):
         ),
         description="host:port list that agents dial. Default: the host of TOWONEL_HUB_PUBLIC_URL, or the listen address, or this machine's own, with the session port.",
     )
+    region: Annotated[str, AfterValidator(check_region)] | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_REGION",
+        description="Where this edge is, as in eu or us-east-1: agents can choose by TOWONEL_AGENT_REGIONS.",
+    )
     redis_url: RedisUrl = Field(
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
         description="Redis that notifies of changed routes; without it the hub is long-polled.",
     )
-    acme_email: Annotated[str, AfterValidator(_check_mail)] | None = Field(
+    acme_email: Annotated[str, AfterValidator(check_mail)] | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_TLS_ACME_EMAIL",
         description="Who gets mail of the certificate authority: of the image with Caddy, for the hub's own certificate.",
@@ -235,7 +201,7 @@ class EdgeSettings(Settings):
         description="Take the listening sockets over from the edge that runs with the same state folder, which "
         "then ends as at SIGTERM.",
     )
-    access_log: Annotated[float, BeforeValidator(_parse_share)] = Field(
+    access_log: Annotated[float, BeforeValidator(parse_share)] = Field(
         default=0,
         validation_alias="TOWONEL_EDGE_ACCESS_LOG",
         description="Share of client connections that get a line in the log when they end: 1 is all (or `on`), "
@@ -391,7 +357,7 @@ class EdgeSettings(Settings):
         if not value and info.data.get("hub_urls"):
             value, source = info.data["hub_urls"][0], "TOWONEL_EDGE_HUB_URLS: "
         elif not value and token is not None:
-            value, source = _decode_hub(token), "the one in TOWONEL_EDGE_INVITE_TOKEN: "
+            value, source = decode_hub(token), "the one in TOWONEL_EDGE_INVITE_TOKEN: "
         elif not value:
             value = f"http://127.0.0.1:{info.data.get('hub_listen', ('', 8443))[1]}"
         try:

@@ -89,6 +89,18 @@ class SnapshotFile:
         self._is_failing = False
         return None
 
+    async def remove(self) -> None:
+        """Remove the file; one that stays is used by the next start, until the hub has answered."""
+        try:
+            await asyncio.to_thread(self._remove)
+        except OSError as error:
+            reason = describe_error(error)
+            log.warning("snapshot.write_failed", path=str(self._path), error=reason)
+
+    def _remove(self) -> None:
+        with self._writing:
+            self._path.unlink(missing_ok=True)
+
     def _load(self) -> Snapshot:
         with self._path.open("rb") as file:
             return decode(file.read(HEADER_BYTES + MAX_DELTA_BYTES + 1))

@@ -78,6 +78,13 @@ class SecretRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgesRequested:
+    """This end, an edge, has heard that its hub lists other edges."""
+
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class CloseRequested:
     """This end wants to close, or must: the peer broke the protocol."""
 
@@ -101,6 +108,7 @@ type Event = (
     | HintsRequested
     | LanesRequested
     | SecretRequested
+    | EdgesRequested
     | CloseRequested
     | ConnectionClosed
 )
@@ -162,19 +170,26 @@ class ReportSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportEdgesChanged:
+    """The peer, an edge, has heard that its hub lists other edges."""
+
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportEnded:
     """The session was open, and is over."""
 
     reason: CloseReason
 
 
+type ReportOfEdge = ReportLanesWanted | ReportSecret | ReportEdgesChanged
 type Report = (
     ReportOpened
     | ReportRefused
     | ReportGoingAway
     | ReportServicesChanged
-    | ReportLanesWanted
-    | ReportSecret
+    | ReportOfEdge
     | ReportEnded
 )
 type Command = Send | Close | Report

@@ -10,6 +10,7 @@ from towonel.tunnel.core.events import (
     HintsRequested,
     MessageReceived,
     RenewRequested,
+    ReportEdgesChanged,
     ReportGoingAway,
     ReportLanesWanted,
     ReportOpened,
@@ -26,6 +27,7 @@ from towonel.wire.messages import (
     MAX_LANES,
     Challenge,
     DatagramSecret,
+    EdgesChanged,
     GoAway,
     LanesWanted,
     Renew,
@@ -94,6 +96,10 @@ class LinkMachine(Machine):
         """Seal packets of UDP services with it."""
         return [ReportSecret(event.message.index, event.message.secret)]
 
+    def _take_edges(self, event: MessageReceived[EdgesChanged], _now: float) -> list[Command]:
+        """Ask the hub which edges there are."""
+        return [ReportEdgesChanged(event.message.within_ms)]
+
     def _want_lanes(
         self, event: MessageReceived[LanesWanted] | MessageReceived[TlsLanesWanted], _now: float
     ) -> list[Command]:
@@ -118,6 +124,7 @@ class LinkMachine(Machine):
         (State.OPEN, LanesWanted): Transition(_want_lanes, State.OPEN),
         (State.OPEN, TlsLanesWanted): Transition(_want_lanes, State.OPEN),
         (State.OPEN, DatagramSecret): Transition(_take_secret, State.OPEN),
+        (State.OPEN, EdgesChanged): Transition(_take_edges, State.OPEN),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.OPEN),
         (State.OPEN, RenewRequested): Transition(_renew, State.OPEN),
         (State.OPEN, ServicesRequested): Transition(_change_services, State.OPEN),

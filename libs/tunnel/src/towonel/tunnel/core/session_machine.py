@@ -6,6 +6,7 @@ from typing import ClassVar
 from towonel.identity.grants import Grant
 from towonel.tunnel.core.events import (
     Command,
+    EdgesRequested,
     GoAwayRequested,
     HandshakeCompleted,
     LanesRequested,
@@ -23,6 +24,7 @@ from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.messages import (
     DatagramSecret,
+    EdgesChanged,
     GoAway,
     Hello,
     LanesWanted,
@@ -154,6 +156,10 @@ class SessionMachine(Machine):
         """Send `DatagramSecret`."""
         return [Send(DatagramSecret(event.index, event.secret))]
 
+    def _send_edges(self, event: EdgesRequested, _now: float) -> list[Command]:
+        """Send `EdgesChanged`."""
+        return [Send(EdgesChanged(event.within_ms))]
+
     def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
         """Open no more streams."""
         return [ReportGoingAway()]
@@ -179,6 +185,7 @@ class SessionMachine(Machine):
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
         (State.OPEN, LanesRequested): Transition(_want_lanes, State.OPEN),
         (State.OPEN, SecretRequested): Transition(_send_secret, State.OPEN),
+        (State.OPEN, EdgesRequested): Transition(_send_edges, State.OPEN),
         (State.OPEN, TimedOut): Transition(_expire_grant, State.CLOSED),
         (State.GOING_AWAY, Renew): Transition(_renew, State.GOING_AWAY),
         (State.GOING_AWAY, ServicesChanged): Transition(_change_services, State.GOING_AWAY),

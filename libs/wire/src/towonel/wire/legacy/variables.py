@@ -22,7 +22,6 @@ REPLACED_VARIABLES: Mapping[str, str] = {
     "TOWONEL_EDGE_IROH_PORT": "use TOWONEL_EDGE_SESSION_LISTEN_ADDR, as in 0.0.0.0:443",
     "TOWONEL_EDGE_MAX_UDP_SESSIONS_PER_LISTENER": "an edge bounds the flows of UDP clients by itself; remove it",
     "TOWONEL_EDGE_PUBLIC_IPS": "use TOWONEL_EDGE_ADVERTISED_ADDRESSES, as in 203.0.113.7:443",
-    "TOWONEL_EDGE_REGION": "there are no regions: agents dial every edge; remove it",
     "TOWONEL_EDGE_TCP_SERVICES": "edges listen on the ports of TOWONEL_AGENT_TCP_SERVICES; remove it",
     "TOWONEL_EDGE_TLS_ACME_STAGING": _NO_TLS,
     "TOWONEL_EDGE_TLS_CERT_DIR": _NO_TLS,

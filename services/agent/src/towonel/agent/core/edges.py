@@ -1,7 +1,7 @@
 """Edges to link to: which to dial and which to leave when the hub's list changes."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from towonel.tunnel.core.handshake import EdgeIdentity
@@ -13,10 +13,15 @@ from towonel.wire.names import parse_server_name
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Edge as the hub names it: its identity, and where it listens."""
+    """Edge as the hub names it: its identity, and where it listens.
+
+    A link goes on when the name or the region becomes another one.
+    """
 
     identity: EdgeIdentity
     addresses: tuple[tuple[str, int], ...]
+    name: str | None = field(default=None, compare=False)
+    region: str | None = field(default=None, compare=False)
 
     @property
     def edge_id(self) -> EdgeId:
@@ -35,6 +40,11 @@ class Edge:
         """Where it listens, for people to read."""
         return ", ".join(format_address(host, port) for host, port in self.addresses)
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a line of the log says of it."""
+        return {"edge_id": self.edge_id.hex(), "address": self.advertised}
+
 
 @dataclass(frozen=True, slots=True)
 class LinkChanges:
@@ -44,9 +54,32 @@ class LinkChanges:
     leave: tuple[EdgeId, ...]
 
 
-def filter_trusted(edges: Iterable[Edge], allowed: Collection[bytes] | None) -> list[Edge]:
-    """Return the edges that may be dialled: of the hub's those that are allowed; None allows all."""
-    return [edge for edge in edges if allowed is None or edge.edge_id in allowed]
+@dataclass(frozen=True, slots=True)
+class EdgeChoice:
+    """Choice of an agent among the edges that its hub names: all of them, unless something is set.
+
+    Args:
+        trusted: ids of all that may be dialled, whatever else is chosen; None trusts all of the hub's.
+        names: of edges, or their ids in hexadecimal.
+        regions: of edges; one is chosen that has a name of `names` or is in one of these.
+    """
+
+    trusted: Collection[bytes] | None = None
+    names: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+
+    def choose(self, edges: Iterable[Edge]) -> list[Edge]:
+        """Return the edges to dial."""
+        return [edge for edge in edges if self._is_trusted(edge) and self._is_chosen(edge)]
+
+    def _is_trusted(self, edge: Edge) -> bool:
+        return self.trusted is None or edge.edge_id in self.trusted
+
+    def _is_chosen(self, edge: Edge) -> bool:
+        if not self.names and not self.regions:
+            return True
+        is_named = not self.names.isdisjoint((edge.name, edge.edge_id.hex()))
+        return is_named or edge.region in self.regions
 
 
 def plan_links(linked: Mapping[EdgeId, Edge], wanted: Iterable[Edge]) -> LinkChanges:

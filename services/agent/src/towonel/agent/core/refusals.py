@@ -18,6 +18,7 @@ _PORTS = (
 _RESUME = "the hub's operator lets it serve again: `towonel tenant resume`, `towonel invite edit --serve-for`"
 
 MAX_EDGES_NAMED = 3
+_CHOICE = "TOWONEL_AGENT_EDGES, TOWONEL_AGENT_REGIONS and TOWONEL_AGENT_TRUSTED_EDGES"
 _NEEDS_LANES = " Over TCP it needs lanes, and TOWONEL_AGENT_LANES is off"
 
 # Of a request's time: a clock gets right by itself, and a replica had the same millisecond.
@@ -48,6 +49,7 @@ _MEANINGS: Mapping[Code, str] = {
     Code.GRANT_INVALID: "the edge knows another hub than the one that gave this agent its grant",
     Code.HUB_UNAVAILABLE: "the edge has not heard of its hub yet",
     Code.GOING_AWAY: "the edge is stopping",
+    Code.EDGE_UNKNOWN: "the hub has revoked this edge; the agent asks it which edges there are",
     Code.OVERLOADED: "more agents dial the edge at once than it takes; this one tries again",
     Code.LIMIT_EXCEEDED: "the edge has as many sessions, in all or of this tenant, as it may:"
     " TOWONEL_EDGE_MAX_SESSIONS, TOWONEL_EDGE_MAX_SESSIONS_PER_TENANT",
@@ -84,8 +86,16 @@ def describe_link_error(error: Exception, *, has_lanes: bool = True) -> str:
     return (str(error).strip() or type(error).__name__) + advice
 
 
-def explain_no_link(edges: int, failures: Sequence[str]) -> str:
-    """Return why an agent is linked to none of so many edges; `failures` are those it knows of."""
+def explain_no_link(edges: int, failures: Sequence[str], *, left_out: int = 0) -> str:
+    """Return why an agent is linked to none of so many edges.
+
+    Args:
+        edges: that it dials.
+        failures: that it knows of.
+        left_out: further edges of the hub that it does not choose.
+    """
+    if edges == 0 and left_out:
+        return f"no link to any edge: of the {left_out} that the hub names {_CHOICE} choose none"
     if edges == 0:
         return "no link to any edge: the hub has named none"
     if not failures:
@@ -93,3 +103,10 @@ def explain_no_link(edges: int, failures: Sequence[str]) -> str:
     rest = len(failures) - MAX_EDGES_NAMED
     named = "; ".join(failures[:MAX_EDGES_NAMED])
     return f"no link to any edge: {named}" + (f"; and {rest} more" if rest > 0 else "")
+
+
+def explain_silence(silent: Sequence[str], edges: int) -> str | None:
+    """Return which of the links to so many edges go over TCP, and why; None where none does."""
+    if not silent:
+        return None
+    return f"{len(silent)} of {edges} links go over TCP ({'; '.join(sorted(set(silent)))})"

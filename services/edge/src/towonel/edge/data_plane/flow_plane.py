@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-import secrets
 import socket
 from collections.abc import Callable, Sequence
 from itertools import batched
@@ -13,6 +12,7 @@ from typing import Final, override
 from towonel.edge.core.route_table import RouteTable, name_port
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.flow_reports import FlowReports
+from towonel.edge.data_plane.flow_secrets import FlowSecrets
 from towonel.edge.data_plane.port_listeners import RETRY_S, PortListeners
 from towonel.edge.data_plane.shared_memory import SharedMemory
 from towonel.edge.flows.messages import (
@@ -43,7 +43,6 @@ from towonel.edge.worker.messages import (
     SessionWeight,
 )
 from towonel.relay.channel import ChannelMessage
-from towonel.relay.flows.session import SECRETS
 from towonel.relay.flows.sockets import bind_datagrams
 from towonel.relay.supervisor import Control, Worker, supervise
 from towonel.relay.supervisor import Start as StartWorker
@@ -51,12 +50,10 @@ from towonel.tunnel.core.events import SecretRequested
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
-from towonel.wire.messages import SECRET_BYTES
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.policy.tenant_limits import NO_LIMITS, TenantLimits
 from towonel.wire.routes import RouteDelta
 from towonel.wire.session.balance_hints import BalanceHints
-from towonel.wire.udp.datagrams import MAX_INDEX
 
 ROTATE_S: Final = 3600.0  # until every agent gets a new secret
 _NAMES_AT_ONCE: Final = 200  # of services in one message
@@ -101,8 +98,7 @@ class FlowPlane(Control, SessionObserver):
         self._reports = FlowReports(metrics, traffic, refusals)
         self._host = host
         self._carry = carry
-        self._secrets: dict[bytes, list[tuple[int, bytes]]] = {}  # by session, the newest last
-        self._indexes: set[int] = set()
+        self._secrets = FlowSecrets()
         self._limits: dict[TenantId, TenantLimits] = {}  # that the worker knows, of its tenants
         self._worker: Worker | None = None
         self._wanted, self._stopping = asyncio.Event(), asyncio.Event()
@@ -197,9 +193,7 @@ class FlowPlane(Control, SessionObserver):
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
-        known = self._secrets.pop(session.session_id, None)
-        if known is not None:
-            self._indexes.difference_update(index for index, _ in known)
+        if self._secrets.forget(session.session_id):
             self._tell(SessionEnded(session.session_id))
 
     def _take(self, session: Session, services: frozenset[ServiceKey]) -> None:
@@ -208,7 +202,6 @@ class FlowPlane(Control, SessionObserver):
             return
         if session.session_id not in self._secrets:
             self._tell(_admitted(session))
-            self._secrets[session.session_id] = []
             self._add_secret(session)
         self._tell_services(session, services)
 
@@ -221,26 +214,14 @@ class FlowPlane(Control, SessionObserver):
                 self._tell(SessionServices(session.session_id, some, ended, *marks))
 
     def _add_secret(self, session: Session) -> None:
-        index = secrets.randbelow(MAX_INDEX + 1)
-        while index in self._indexes:
-            index = secrets.randbelow(MAX_INDEX + 1)
-        secret = secrets.token_bytes(SECRET_BYTES)
-        known = self._secrets[session.session_id]
-        known.append((index, secret))
-        self._indexes.add(index)
-        for old, _ in known[:-SECRETS]:
-            self._indexes.discard(old)
-        del known[:-SECRETS]
+        index, secret = self._secrets.add(session.session_id)
         self._tell(SessionSecret(session.session_id, index, secret))
         session.channel.request(SecretRequested(index, secret))
 
     def _renew_secrets(self) -> None:
         """Let no worker count from 0 under a secret that another one has sealed with."""
         for session in self._sessions.all():
-            known = self._secrets.get(session.session_id)
-            if known is not None:
-                self._indexes.difference_update(index for index, _ in known)
-                known.clear()
+            if self._secrets.forget(session.session_id):
                 self._add_secret(session)
 
     async def _rotate(self) -> None:
@@ -266,11 +247,10 @@ class FlowPlane(Control, SessionObserver):
             self._tell_port(port, sock)
 
     def _describe(self, session: Session) -> None:
-        known = self._secrets.get(session.session_id)
-        if known is None:
+        if session.session_id not in self._secrets:
             return
         self._tell(_admitted(session))
-        for index, secret in known:
+        for index, secret in self._secrets.find(session.session_id):
             self._tell(SessionSecret(session.session_id, index, secret))
         self._tell_services(session, session.services)
         if session.going_away:

@@ -25,7 +25,13 @@ from towonel.wire.session.balance_hints import BalanceHints
 SERVICES_AT_ONCE: Final = 200  # in one message, some 50 KiB at their longest
 # After these, clients on the session's lanes must not go on either.
 CUTTING: Final = frozenset(
-    {Code.TENANT_REVOKED, Code.TENANT_SUSPENDED, Code.GRANT_EXPIRED, Code.GRANT_FOREIGN}
+    {
+        Code.TENANT_REVOKED,
+        Code.TENANT_SUSPENDED,
+        Code.GRANT_EXPIRED,
+        Code.GRANT_FOREIGN,
+        Code.EDGE_UNKNOWN,  # this edge is revoked
+    }
 )
 
 

@@ -66,6 +66,7 @@ class LiveEdge:
     worker_restarts: int = 0
     workers_unstable: int = 0
     engine: EngineName | None = None
+    clock_skew_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ def _edge(report: EdgeReport) -> LiveEdge:
         report.worker_restarts,
         report.workers_unstable,
         report.engine,
+        report.clock_skew_ms,
     )
 
 

@@ -44,6 +44,7 @@ class RouteHistory:
         blocks: of all tenants that are blocked, or were recently.
         limits: of all tenants that have some at edges, or had.
         tenants: how many live routes each has, to look one up without a walk over all routes.
+        edge_list: digest of the edges that agents are told of.
         port_services: how many live routes of ports each service has: `tenant id, tcp:ssh`.
         ranges: keys of the live routes of ranges, by each of their ports: `tcp:27016`.
         tags: random ones of the newest revisions: the same revision with another is of another history.
@@ -58,6 +59,7 @@ class RouteHistory:
     tenants: Counter[bytes] = field(default_factory=Counter[bytes])
     port_services: Counter[tuple[bytes, str]] = field(default_factory=Counter[tuple[bytes, str]])
     ranges: dict[str, str] = field(default_factory=dict[str, str])
+    edge_list: bytes | None = None
     _changed: dict[str, int] = field(default_factory=dict[str, int])  # in the order of revisions
 
     def copy(self) -> "RouteHistory":
@@ -72,6 +74,7 @@ class RouteHistory:
             self.tenants.copy(),
             self.port_services.copy(),
             self.ranges.copy(),
+            self.edge_list,
             self._changed.copy(),
         )
 
@@ -136,7 +139,10 @@ class RouteHistory:
             routes = tuple(self.routes.values())
             limits = {it: each.limits for it, each in self.limits.items() if each.limits}
             return RouteDelta(
-                *(self.revision, True, routes, (), blocked), tag=self.tag, limits=limits
+                *(self.revision, True, routes, (), blocked, ()),
+                tag=self.tag,
+                limits=limits,
+                edge_list=self.edge_list,
             )
         newest_first = takewhile(lambda it: it[1] > since, reversed(self._changed.items()))
         keys = [key for key, _ in newest_first][::-1]
@@ -151,4 +157,5 @@ class RouteHistory:
             unblocked=tuple(tenant for tenant, lifted in blocks if lifted),
             tag=self.tag,
             limits={it: each.limits for it, each in self.limits.items() if each.revision > since},
+            edge_list=self.edge_list,
         )

@@ -179,6 +179,7 @@ class RouteCache:
                 known.tags |= await source.read_tags(session, since)
                 known.apply_limits(await tenants.find_edge_limits(session, since))
         known.finish(head.revision, head.pruned, head.blocks)
+        known.edge_list = head.edge_list
         if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:
             self._version += 1
             self._encoded.clear()

@@ -48,6 +48,7 @@ def to_edge_row(edge_id: bytes, body: EdgeRegisterIn, now_ms: int) -> EdgeRow:
         certificate_sha256=certificate_sha256(body.certificate_pem),
         version=body.version,
         last_seen_ms=now_ms,
+        region=body.region,
     )
 
 
@@ -63,7 +64,7 @@ async def register_edge(
     await nonces.use(write.session, Domain.EDGE_REGISTER, signed)
     await edge_invites.mark_used(write, row.edge_id)
     if await edges.register(write, row):
-        after = {"addresses": edges.addresses_of(row), "version": row.version}
+        after = {"addresses": edges.addresses_of(row), "version": row.version, "region": row.region}
         write.audit(actor, "edge.registered", actor.name, after=after)
 
 
@@ -82,15 +83,20 @@ async def store_report(
     await agents.mark_sessions(session, agent_ids, hub.now_ms())
 
 
-async def active_edges(hub: Hub, session: AsyncSession) -> Sequence[EdgeRow]:
-    """Return the registered edges that are the hub's own or have an active invite."""
-    return await edges.find_registered(session, list(await active_edge_names(hub, session)))
+async def active_edges(hub: Hub, session: AsyncSession) -> Sequence[tuple[str, EdgeRow]]:
+    """Return the registered edges that are the hub's own or have an active invite, with their names."""
+    names = await active_edge_names(hub, session)
+    rows = await edges.find_registered(session, list(names))
+    return [(names[row.edge_id], row) for row in rows]
 
 
 async def find_edge_ports(hub: Hub, session: AsyncSession) -> dict[int, str]:
     """Return an address of an active edge for each port that edges are reached at, over TCP and UDP."""
-    rows = await active_edges(hub, session)
-    found = [address for row in rows for address in edges.addresses_of(row)]
+    found = [
+        address
+        for _, row in await active_edges(hub, session)
+        for address in edges.addresses_of(row)
+    ]
     return {parse_address(address)[1]: address for address in reversed(found)}
 
 

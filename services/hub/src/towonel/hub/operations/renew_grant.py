@@ -11,9 +11,23 @@ from towonel.wire.ids import AgentId, TenantId
 
 
 async def refresh_agent(
-    session: AsyncSession, signed: Signature, grant: Grant, now_ms: int, digest: bytes | None
+    session: AsyncSession,
+    signed: Signature,
+    grant: Grant,
+    now_ms: int,
+    *,
+    skew_ms: int,
+    digest: bytes | None,
 ) -> Grant:
     """Record that an agent is running, and what it serves; returns its grant, or a new one if half of it is over.
+
+    Args:
+        session: of the database.
+        signed: the request's signature.
+        grant: that the agent has.
+        now_ms: the time.
+        skew_ms: how far the agent's clock was ahead when the request was here.
+        digest: of what the agent published last.
 
     Raises:
         Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for an
@@ -30,7 +44,7 @@ async def refresh_agent(
         raise Denied(Code.GRANT_INVALID, "this agent said that it ended; bootstrap it again")
     renewed = renew(grant, now_ms)
     row = to_agent_row(renewed, now_ms)
-    row.published_digest = digest
+    row.published_digest, row.clock_skew_ms = digest, skew_ms
     await agents.upsert_seen(session, row)
     return renewed
 

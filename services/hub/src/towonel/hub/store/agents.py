@@ -123,12 +123,13 @@ async def upsert_bootstrapped(session: AsyncSession, row: AgentRow) -> None:
 
 
 async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
-    """Add an agent or update when it was last seen, and its grant.
+    """Add an agent or update when it was last seen, its grant, and how far its clock is ahead.
 
     `tenant_id` and `revoked_at_ms` stay: another write may have changed them since they were read.
     """
     digest = () if row.published_digest is None else ("published_digest",)
-    await upsert(session, row, "group", "last_seen_ms", "grant_until_ms", *digest)
+    columns = ("group", "last_seen_ms", "grant_until_ms", "clock_skew_ms", *digest)
+    await upsert(session, row, *columns)
 
 
 async def mark_published(

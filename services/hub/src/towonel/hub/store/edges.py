@@ -8,18 +8,37 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.tables import EdgeRow
+from towonel.hub.store.tables import REVOKED, EdgeInviteRow, EdgeRow
+
+_LISTED = ("addresses", "certificate_pem", "region")  # of an edge, agents are told these
 
 
-async def register(write: Write, row: EdgeRow) -> bool:
-    """Insert or update an edge; returns whether anything but the time changed."""
+async def register(write: Write, row: EdgeRow) -> frozenset[str]:
+    """Insert or update an edge; returns what has changed but the time, of a new one all of it.
+
+    What agents are told of it makes a new revision of the routes, by which its edges and replicas hear of it.
+    """
     known = await find(write.session, row.edge_id)
-    is_changed = known is None or any(
-        getattr(known, name) != getattr(row, name)
-        for name in ("addresses", "certificate_pem", "version")
+    names = ("version", *_LISTED)
+    changed = frozenset(
+        name for name in names if known is None or getattr(known, name) != getattr(row, name)
     )
     await write.session.merge(row)
-    return is_changed
+    if not changed.isdisjoint(_LISTED):
+        await write.next_revision()
+    return changed
+
+
+async def find_listed(session: AsyncSession) -> Sequence[tuple[object, ...]]:
+    """Return what agents are told of each edge that is not revoked; of the hub's own, without an invite, too."""
+    invited = col(EdgeInviteRow.edge_id) == EdgeRow.edge_id
+    query = (
+        select(EdgeRow, EdgeInviteRow.name)
+        .join(EdgeInviteRow, invited, isouter=True)
+        .where(col(EdgeInviteRow.status).is_distinct_from(REVOKED))
+    )
+    found = (await session.exec(query)).all()
+    return [(name, row.edge_id, *(getattr(row, it) for it in _LISTED)) for row, name in found]
 
 
 async def update_seen(session: AsyncSession, seen: Mapping[bytes, int]) -> None:

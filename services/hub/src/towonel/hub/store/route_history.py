@@ -8,8 +8,10 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.hub.core.edge_list import hash_list
 from towonel.hub.core.route_history import TAGS, Block, RouteChange
 from towonel.hub.store import edge_invites
+from towonel.hub.store.edges import find_listed
 from towonel.hub.store.routes import get_revision
 from towonel.hub.store.tables import BlockRow, RevisionRow, RevisionTagRow, RouteRow
 from towonel.wire.ids import TenantId
@@ -33,6 +35,7 @@ class Head:
         pruned: the revision up to which tombstones were deleted.
         blocks: of all tenants that are blocked, or were recently.
         edges: names of the edges with an active invite, by id.
+        edge_list: digest of the edges that agents are told of.
     """
 
     revision: int
@@ -40,6 +43,7 @@ class Head:
     pruned: int
     blocks: Mapping[TenantId, Block]
     edges: Mapping[bytes, str]
+    edge_list: bytes
 
 
 async def read_head(session: AsyncSession, known: int) -> Head:
@@ -47,7 +51,8 @@ async def read_head(session: AsyncSession, known: int) -> Head:
     revision, pruned = (await session.exec(select(RevisionRow.value, RevisionRow.pruned))).one()
     known_tag = await _find_tag(session, known)
     blocks, edges = await _blocks(session), await edge_invites.find_names(session)
-    return Head(revision, known_tag, pruned, blocks, edges)
+    edge_list = hash_list(await find_listed(session))
+    return Head(revision, known_tag, pruned, blocks, edges, edge_list)
 
 
 async def find_newest(session: AsyncSession) -> tuple[int, bytes | None]:

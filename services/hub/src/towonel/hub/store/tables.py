@@ -126,6 +126,7 @@ class EdgeRow(SQLModel, table=True):
     certificate_sha256: bytes = Field(sa_column=_bytes())
     version: str
     last_seen_ms: int = Field(sa_column=_big())
+    region: str | None = None
 
 
 class ServiceRow(SQLModel, table=True):
@@ -246,6 +247,7 @@ class AgentRow(SQLModel, table=True):
     published_digest: bytes | None = Field(
         default=None, sa_column=Column(LargeBinary, nullable=True)
     )  # of the desired state that it serves
+    clock_skew_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
 class ReportRow(SQLModel, table=True):

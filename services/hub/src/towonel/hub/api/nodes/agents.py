@@ -90,14 +90,17 @@ async def refresh(
     invite, or another agent of its group, took from it; and which of its ports an edge does not listen on.
     """
     signed = parse_signature(authorization)
+    skew_ms = signed.timestamp_ms - hub.now_ms()
     raw, body = await signed_body(request, RefreshIn)
     signed.check_node(Domain.AGENT_REFRESH, raw, hub.now_ms())
     token, grant = _parse_grant(hub, body.grant, signed)
     with contextlib.suppress(Unavailable):  # the grant does not wait for what edges report
         await hub.edge_reports.refresh(hub.now_ms())
     async with hub.tenant_writes.admit(grant.tenant_id), hub.store.write_fact() as session:
-        renewed = await refresh_agent(session, signed, grant, hub.now_ms(), digest)
-        found = [to_edge_out(edge) for edge in await active_edges(hub, session)]
+        renewed = await refresh_agent(
+            session, signed, grant, hub.now_ms(), skew_ms=skew_ms, digest=digest
+        )
+        found = [to_edge_out(*edge) for edge in await active_edges(hub, session)]
         publication = await _find_publication(session, grant, digest)
         listeners = await _find_failing_listeners(hub, session, grant)
     if renewed is not grant:
@@ -206,7 +209,7 @@ async def _to_bootstrap_out(
 ) -> BootstrapOut:
     active = await active_edges(hub, session)
     trusted = list(await edge_invites.find_names(session))
-    if any(edge.edge_id == hub.keys.node.public for edge in active):
+    if any(edge.edge_id == hub.keys.node.public for _, edge in active):
         trusted.append(hub.keys.node.public)
     return BootstrapOut(
         tenant_id=row.tenant_id,
@@ -214,8 +217,8 @@ async def _to_bootstrap_out(
         hub_node_id=hub.keys.node.public,
         trusted_edges=trusted,
         edge_node_id=trusted[0] if trusted else None,
-        edge_addresses=[address for edge in active for address in edges.addresses_of(edge)],
+        edge_addresses=[address for _, edge in active for address in edges.addresses_of(edge)],
         grant=base64url.encode(issue(hub.keys.node, grant)) if grant else None,
         grant_expires_at_ms=grant.not_after_ms if grant else None,
-        edges=[to_edge_out(edge) for edge in active],
+        edges=[to_edge_out(*edge) for edge in active],
     )

@@ -61,18 +61,21 @@ def to_agent_items(
                 weight=live.weight if live else None,
                 services_failing=list(live.services_failing) if live else [],
                 sessions=[_to_session(each) for each in live.sessions] if live else [],
+                clock_skew_ms=row.clock_skew_ms,
             )
         )
     return items
 
 
-def to_edge_out(row: EdgeRow) -> EdgeOut:
+def to_edge_out(name: str, row: EdgeRow) -> EdgeOut:
     """Return an edge as agents need it."""
     return EdgeOut(
         edge_id=row.edge_id,
         addresses=addresses_of(row),
         certificate_sha256=row.certificate_sha256,
         certificate_pem=row.certificate_pem,
+        name=name,
+        region=row.region,
     )
 
 
@@ -94,6 +97,8 @@ def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
         worker_restarts=live.worker_restarts if live else 0,
         workers_unstable=live.workers_unstable if live else 0,
         engine=live.engine if live else None,
+        clock_skew_ms=live.clock_skew_ms if live else None,
+        region=row.region,
     )
 
 
