@@ -55,6 +55,7 @@ DELTAS = st.builds(
     st.lists(TENANTS, max_size=3).map(tuple),
     st.none() | st.binary(min_size=TAG_BYTES, max_size=TAG_BYTES),
     st.dictionaries(TENANTS, LIMITS, max_size=3),
+    st.none() | st.binary(min_size=TAG_BYTES, max_size=TAG_BYTES),
 )
 TENANT = bytes(range(32))
 ROUTE = {"kind": "https", "name": "a.eu", "tls": "passthrough", "tenant": TENANT}

@@ -19,6 +19,7 @@ def test_an_address_gets_three_times_what_came_from_it_until_it_has_answered() -
     assert peer.may_send(30)
     assert not peer.may_send(1)
     peer.validate()
+    assert not peer.note_packet(HOME, 10, is_newest=True)
     assert peer.may_send(10_000)
 
 

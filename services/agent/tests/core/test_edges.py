@@ -31,6 +31,7 @@ def test_where_an_edge_listens_is_written_as_people_do() -> None:
     both = dataclasses.replace(A, addresses=(("edge.eu", 443), ("2001:db8::1", 8443)))
 
     assert both.advertised == "edge.eu:443, [2001:db8::1]:8443"
+    assert both.facts == {"edge_id": "01" * 32, "address": both.advertised}
 
 
 @pytest.mark.parametrize(

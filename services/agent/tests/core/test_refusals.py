@@ -7,6 +7,7 @@ from towonel.agent.core.refusals import (
     describe_link_error,
     describe_refusal,
     explain_no_link,
+    explain_silence,
 )
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 
@@ -48,6 +49,13 @@ def test_an_agent_without_a_link_names_some_edges_with_their_reasons() -> None:
     assert explain_no_link(2, []) == "no link to any edge: dialling 2"
     assert explain_no_link(9, failures[:1]) == f"no link to any edge: {failures[0]}"
     assert explain_no_link(9, failures).endswith(f"{failures[2]}; and {9 - MAX_EDGES_NAMED} more")
+
+
+def test_links_that_go_over_tcp_are_counted_and_each_reason_is_told_once() -> None:
+    silent = ["no answer", "blocked", "no answer"]
+
+    assert explain_silence([], 4) is None
+    assert explain_silence(silent, 4) == "3 of 4 links go over TCP (blocked; no answer)"
 
 
 def test_an_agent_without_lanes_is_told_what_it_would_need_where_nothing_answers() -> None:

@@ -1,5 +1,6 @@
 """Digest of the list of edges: another one for another list, whatever its order."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from towonel.wire.routes import TAG_BYTES
 EDGES = st.lists(st.tuples(st.text(max_size=3), st.none() | st.binary(max_size=3)), max_size=4)
 
 
+@pytest.mark.branches
 @given(EDGES, EDGES)
 def test_two_lists_have_one_digest_if_they_have_the_same_edges(
     one: list[tuple[object, ...]], other: list[tuple[object, ...]]
