@@ -120,6 +120,12 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "A trusted load balancer did not begin its connection with a PROXY v2 header.",
         "Have it send one, or take it off `TOWONEL_EDGE_PROXY_PROTOCOL_TRUSTED`.",
     ),
+    Code.TLS_FAILED: CodeText(
+        "edge",
+        "A client and the edge, which ends the TLS of this name, did not agree: the client does not trust the certificate,"
+        " or speaks neither TLS 1.2 nor 1.3. The detail has the reason of OpenSSL.",
+        "If it is yours: let it trust the authority that issued the certificate.",
+    ),
     Code.UNAUTHORIZED: CodeText(
         "hub, command line",
         "A key, an invite's secret or a passphrase is missing or wrong, or has expired or was"
@@ -297,10 +303,8 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     ),
     Code.NO_SERVICE: CodeText(
         "agent, edge",
-        "The agent does not have the service that a client asked for. From an edge: the service wants"
-        " its TLS to end at the edge, which no edge does.",
-        "Compare the `TOWONEL_AGENT_SERVICES`, `…_TCP_SERVICES` and `…_UDP_SERVICES` of the agents of the group, or set its"
-        " `tls_mode` to `passthrough`.",
+        "The agent does not have the service that a client asked for.",
+        "Compare the `TOWONEL_AGENT_SERVICES`, `…_TCP_SERVICES` and `…_UDP_SERVICES` of the agents of the group.",
     ),
     Code.ORIGIN_REFUSED: CodeText(
         "agent",
@@ -366,5 +370,11 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "edge",
         "The edge's system does not give it the port of a TCP or UDP service: it takes a privilege, or there are too many.",
         "Follow the detail: allow the port (CAP_NET_BIND_SERVICE), raise the limit of open files, or add an edge.",
+    ),
+    Code.NO_CERTIFICATE: CodeText(
+        "edge",
+        "TLS of the name is to end at the edge, which has no certificate for it now.",
+        "Put `<name>.crt` and `<name>.key` into `TOWONEL_EDGE_TLS_CERT_DIR`. The log says of each certificate that cannot"
+        " be used why (`certificate.unusable`, `certificate.expired`).",
     ),
 }

@@ -170,7 +170,7 @@ SERVICE = fields(
     hostname={"type": "string", "minLength": 1},
     origin=ADDRESS,
     proxy_protocol=one_of("v2", "none"),
-    tls_mode=one_of("passthrough"),
+    tls_mode=one_of("passthrough", "terminate"),
     **CIDRS,
 )
 PORT_SERVICE: dict[str, Schema] = {

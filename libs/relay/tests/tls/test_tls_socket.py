@@ -241,3 +241,35 @@ def test_a_byte_in_each_of_many_records_is_no_failure_and_takes_several_calls() 
 
     assert calls > 1
     assert got == count
+
+
+def test_an_end_that_comes_with_the_last_bytes_is_read_after_them(pair: Pair) -> None:
+    pair.peer.sendall(b"last")
+    pair.peer.settimeout(0)
+    with contextlib.suppress(ssl.SSLError):
+        pair.peer.unwrap()
+    got = pair.ours.recv(9)
+    has_more = pair.ours.has_more
+
+    assert (got, has_more) == (b"last", True)
+    assert [pair.ours.recv(9), pair.ours.recv(9)] == [b"", b""]
+    assert not pair.ours.has_more
+
+
+def test_a_peer_may_go_on_after_our_end_until_its_own(pair: Pair) -> None:
+    pair.ours.shutdown(socket.SHUT_WR)
+    assert pair.peer.recv(9) == b""
+    pair.peer.sendall(b"late")
+    pair.peer.settimeout(0)
+    with contextlib.suppress(ssl.SSLError):
+        pair.peer.unwrap()
+
+    assert pair.read(4) == b"late"
+    assert pair.ours.recv(9) == b""
+
+
+def test_a_socket_that_is_released_is_plain_and_has_said_that_tls_is_over(pair: Pair) -> None:
+    plain = pair.ours.release()
+    with contextlib.closing(plain):
+        assert type(plain) is not TlsSocket
+        assert pair.peer.recv(9) == b""

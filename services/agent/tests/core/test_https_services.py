@@ -10,6 +10,7 @@ from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.services import MAX_SERVICES, Origin, ProxyProtocol, Service
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.policy.client_networks import ClientNetworks
+from towonel.wire.routes import TlsMode
 
 
 def parse_one(**fields: object) -> Service:
@@ -42,6 +43,15 @@ def test_what_is_given_is_taken(mode: object) -> None:
     assert parse_one(allow_cidrs=["::1"]).clients == ClientNetworks(("::1/128",))
 
 
+@pytest.mark.parametrize("mode", ["terminate", {"mode": "terminate"}])
+def test_an_origin_of_what_is_inside_tls_gets_a_header_only_if_it_asks_for_it(mode: object) -> None:
+    service = parse_one(tls_mode=mode)
+
+    assert service.tls_mode is TlsMode.TERMINATE
+    assert service.origin.proxy_protocol is ProxyProtocol.NONE
+    assert parse_one(tls_mode=mode, proxy_protocol="v2").origin.proxy_protocol is ProxyProtocol.V2
+
+
 def test_no_services_are_fine() -> None:
     assert parse_https_services("[]") == ()
 
@@ -65,8 +75,8 @@ def test_no_services_are_fine() -> None:
         ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": True}], 'must be "v2" or "none"'),
         ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": ["v2"]}], "none\", not ['v2']"),
         ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": None}], 'none", not None'),
-        ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": "terminate"}], "must be passthrough"),
-        ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": []}], "must be passthrough"),
+        ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": "agent"}], "passthrough or terminate"),
+        ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": []}], "passthrough or terminate"),
         (
             [{"hostname": "a.eu", "origin": "a:1"}] * 2,
             "[1] (a.eu).hostname: is that of [0] (a.eu), too",
@@ -82,7 +92,7 @@ def test_every_mistake_is_reported_at_once() -> None:
     found = problems([{"host": "x", "origin": "y", "tls_mode": "z", "proxy_protocol": "v3"}, 5])
 
     fields = [line.partition("].")[2].partition(":")[0] for line in found]
-    assert fields == ["host", "hostname", "origin", "proxy_protocol", "tls_mode", ""]
+    assert fields == ["host", "hostname", "tls_mode", "origin", "proxy_protocol", ""]
 
 
 JSON = st.recursive(

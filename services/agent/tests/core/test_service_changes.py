@@ -47,6 +47,15 @@ def test_the_hub_is_to_know_of_names_and_ports_and_of_nothing_else() -> None:
     assert not changes(allow_cidrs=[]).are_public
 
 
+def test_the_hub_is_to_know_where_tls_ends() -> None:
+    before, after = (
+        parse_https_services(f'[{{"hostname": "a.eu", "origin": "a:1", "tls_mode": "{mode}"}}]')
+        for mode in ("passthrough", "terminate")
+    )
+
+    assert compare_services(before, after).moved == ("https:a.eu",)
+
+
 def test_until_a_change_is_published_both_are_served_with_the_new_origins() -> None:
     merged = {service.key.name: service.origin.port for service in merge_services(BEFORE, AFTER)}
 

@@ -152,22 +152,11 @@ async def test_a_bug_ends_its_own_client_only(
     assert counted("connections_refused_total", code="internal") == 1
 
 
-@pytest.mark.parametrize(("mode", "code"), [("agent", None), ("terminate", "no_service")])
-async def test_only_terminate_is_refused_of_the_tls_modes(
-    front: StartFront,
-    origin: int,
-    client_tls: ssl.SSLContext,
-    counted: Counted,
-    mode: str,
-    code: str | None,
+async def test_an_agent_that_ends_tls_itself_gets_it_as_it_is(
+    front: StartFront, origin: int, client_tls: ssl.SSLContext
 ) -> None:
-    async with front(table("app.example.eu", mode=TlsMode(mode)), DirectUpstream(origin)) as edge:
-        if code is None:
-            assert await echo(edge.port, client_tls) == b"hello"
-        else:
-            with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
-                await echo(edge.port, client_tls)
-    assert counted("connections_refused_total", code=code or "") == (code is not None)
+    async with front(table("app.example.eu", mode=TlsMode.AGENT), DirectUpstream(origin)) as edge:
+        assert await echo(edge.port, client_tls) == b"hello"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from towonel.edge.worker.messages import (
     SessionWeight,
     Settled,
 )
+from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
 from towonel.relay.channel import Channel, ChannelMessage
 from towonel.wire import cbor
 from towonel.wire.errors import Code, ProtocolError
@@ -53,6 +54,8 @@ MESSAGES: list[Message] = [
     ClientEnded(7),
     Drain(),
     Settled(),
+    CertificateLoaded("app.example.eu", b"pem"),
+    CertificateRemoved("app.example.eu"),
     Ready(),
     Counters(
         accepted=3, accept_errors={"EMFILE": 2}, refused=[(32, 1)], tenants=[(b"t", 1, 2, 3, 4)]

@@ -110,7 +110,7 @@ class Connection(LingeringEnd):
             self._kind = FrameType.DATA
             if result != count:
                 lane.hold_frame(result)
-            if count == BUFFER_BYTES:
+            if count == BUFFER_BYTES or self.is_cut_short():
                 self.loop.queue(self)
                 return
             if not self.hung_up:

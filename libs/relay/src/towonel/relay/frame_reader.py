@@ -16,7 +16,6 @@ from towonel.relay.hop.results import COUNT, FAILED, NOTHING, PARSE
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.pipes import SPLICE_FLAGS
-from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lanes
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.lanes import HEAD, HEAD_BYTES, MAX_DATA_BYTES, USE_BITS, FrameType
@@ -36,8 +35,6 @@ class FrameReader(FrameWriter):
         connection: relayed over the lane now.
         closed: whether the lane is lost, or closed.
     """
-
-    _tls: TlsSocket | None = None
 
     def __init__(self, sock: SocketType, loop: Loop, memory: Memory, state: LaneState) -> None:
         super().__init__(sock, loop, memory, state)
@@ -130,8 +127,7 @@ class FrameReader(FrameWriter):
         end = begun + (result & COUNT)
         if connection is not None and connection.pacer is not None:
             connection.pacer.spend(result & COUNT)
-        left_inside = self._tls is not None and self._tls.has_more
-        self.readable = self.hung_up or left_inside or end == BUFFER_BYTES
+        self.readable = self.hung_up or end == BUFFER_BYTES or self.is_cut_short()
         if self.readable:
             self.bound_kernel_memory()
         if result & PARSE:

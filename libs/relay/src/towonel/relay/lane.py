@@ -32,8 +32,6 @@ class Lane(LaneEvents):
         tls = sock if isinstance(sock, TlsSocket) else None
         super().__init__(sock, loop, memory if tls is None else tls.memory, state)
         tune_lane(sock)
-        if tls is not None:
-            self._tls = tls
         self.resting = True
 
     @property

@@ -59,6 +59,8 @@ class LingeringEnd(SocketEnd):
 
     def close_in_order(self) -> None:
         """Close the socket by an end of its bytes, which the kernel delivers."""
+        if self._tls is not None:
+            self._tls.end()
         end_on_close(self.sock, self.memory.hop)
         self.finish(self.code)
 

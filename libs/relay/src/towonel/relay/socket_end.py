@@ -18,6 +18,7 @@ from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import SPLICE_FLAGS, Pipe
 from towonel.relay.sockets import bound_receive_buffer
+from towonel.relay.tls.tls_socket import TlsSocket
 
 STALL_CHECK_S: Final = 5.0
 
@@ -47,6 +48,7 @@ class SocketEnd(Handler):
     _pipe_bytes: int = 0
     _stall: StallDetector | None = None
     _bounded: bool = False  # its receive buffer
+    _tls: TlsSocket | None = None  # the socket, if TLS protects it
 
     def __init__(self, sock: SocketType, loop: Loop, memory: Memory) -> None:
         self.sock = sock
@@ -56,6 +58,8 @@ class SocketEnd(Handler):
         self.readable = True
         self.clear = True
         self._held = b""
+        if isinstance(sock, TlsSocket):
+            self._tls = sock
 
     def on_readable(self) -> None:
         """Read what there is, or leave it while it cannot be passed on."""
@@ -115,6 +119,10 @@ class SocketEnd(Handler):
         if self._pipe is not None and self.clear:
             self.on_sent(self._empty_pipe())
         return self.clear
+
+    def is_cut_short(self) -> bool:
+        """Return whether the last read ended early, so that there may be more although it got little."""
+        return self._tls is not None and self._tls.has_more
 
     def bound_kernel_memory(self) -> None:
         """Bound what the kernel holds of a socket that much comes from."""

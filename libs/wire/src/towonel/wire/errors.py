@@ -39,6 +39,7 @@ class Code(IntEnum):
     CLIENT_TIMEOUT = 0x25
     CLIENT_CLOSED = 0x26
     BAD_PROXY_HEADER = 0x27
+    TLS_FAILED = 0x28
 
     # Understood and refused.
     UNAUTHORIZED = 0x30
@@ -88,6 +89,7 @@ class Code(IntEnum):
     WRONG_EDGE = 0x6C
     PORT_IN_USE = 0x6D
     PORT_UNAVAILABLE = 0x6E
+    NO_CERTIFICATE = 0x6F
 
     @property
     def word(self) -> str:

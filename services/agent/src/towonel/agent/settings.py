@@ -111,7 +111,8 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_SERVICES",
         description=(
             "JSON array of HTTPS services: `hostname`, `origin` (host:port), `proxy_protocol` "
-            "(v2 unless none), `tls_mode` (passthrough), `allow_cidrs` and `deny_cidrs` (networks of clients), "
+            "(v2 unless none; with terminate none unless v2), `tls_mode` (passthrough, or terminate: TLS ends at the edge, which "
+            "has the certificate, and the origin gets what is inside), `allow_cidrs` and `deny_cidrs` (networks of clients), "
             "`check` of the origin (tcp, tls, http:/path or https:/path, or an object), `affinity` (client: each stays "
             "with one agent). In a file, it may change while the agent runs."
         ),

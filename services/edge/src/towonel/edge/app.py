@@ -171,6 +171,7 @@ async def serve(
             async with (
                 _listen_for_agents(edge, credentials, predecessor) as agents,
                 follow_hub(edge, credentials, agents.port),
+                edge.plane.certificates.follow(settings.certificate_folder),
                 edge.plane.run(start, start_worker or edge.modules.exec_worker(WORKER), edge.rng),
             ):
                 cut = await _serve_clients(edge, sock, agents, stopping, predecessor)

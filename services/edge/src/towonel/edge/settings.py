@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, override
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BeforeValidator,
     Field,
@@ -51,6 +50,7 @@ from towonel.wire.variables import VARIABLES
 
 KEY_FILE = "node.key"
 STATE_FOLDER = "edge"
+CERTIFICATE_FOLDER = "certs"
 
 
 class EdgeSettings(Settings):
@@ -158,6 +158,12 @@ class EdgeSettings(Settings):
         default=None,
         validation_alias="TOWONEL_EDGE_TLS_ACME_EMAIL",
         description="Who gets mail of the certificate authority: of the image with Caddy, for the hub's own certificate.",
+    )
+    certificate_dir: Folder | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_TLS_CERT_DIR",
+        description="Folder of the certificates of names whose TLS ends at the edge: `<name>.crt`, a chain, and `<name>.key`, "
+        "of mode 0600, both as PEM. What changes there is used within a minute. Default: certs in TOWONEL_DATA_DIR, or in TOWONEL_EDGE_STATE_DIR.",
     )
     listen_workers: int = Field(
         default=1,
@@ -405,6 +411,11 @@ class EdgeSettings(Settings):
         if self.state_dir is None:
             raise AssertionError("validated: it has a default, or loading fails")
         return self.state_dir
+
+    @property
+    def certificate_folder(self) -> Path:
+        """The folder of certificates for clients, which need not exist."""
+        return self.certificate_dir or (self.data_dir or self.state_folder) / CERTIFICATE_FOLDER
 
     @property
     def state_variable(self) -> str:

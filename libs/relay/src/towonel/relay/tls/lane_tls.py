@@ -6,10 +6,10 @@ that the session was opened under, by its hash, before it sends a byte of its ow
 
 import hashlib
 import hmac
-import os
 import ssl
 from socket import SocketType
 
+from towonel.relay.tls.certificate import load_certificate
 from towonel.relay.tls.tls_memory import TlsMemory
 from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire.errors import Code, Denied
@@ -30,7 +30,7 @@ class EdgeTls:
         self._context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _configure(context, protocol)
         context.num_tickets = 0
-        _load_certificate(context, certificate_pem.encode() + key_pem)
+        load_certificate(context, certificate_pem.encode() + key_pem)
 
     def wrap(self, sock: SocketType, received: bytes) -> TlsSocket:
         """Return a connection, of which some bytes were read, as one inside TLS."""
@@ -73,13 +73,3 @@ def _configure(context: ssl.SSLContext, protocol: bytes) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols([protocol.decode()])
-
-
-def _load_certificate(context: ssl.SSLContext, pem: bytes) -> None:
-    """Load a certificate and its key, which the library takes from files only, and never from a disk."""
-    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

@@ -40,7 +40,7 @@ class TlsSocket(socket.socket):
         received: bytes that were read of the socket before.
 
     Attributes:
-        has_more: whether the last read ended early, for records of few bytes each take long.
+        has_more: whether the last read ended early, for records of few bytes each take long, or before an end.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class TlsSocket(socket.socket):
         self._drained = False  # whether the kernel had no more at the last read
         self.has_more = False
         self._is_full = False  # the last reader's room, so that part of a record may be left
+        self._ended = False  # the peer's bytes, as TLS says it
 
     @property
     def certificate(self) -> bytes | None:
@@ -113,15 +114,20 @@ class TlsSocket(socket.socket):
             BlockingIOError: there is nothing.
             OSError: the connection failed, was cut without an end of TLS, or what came is none of TLS.
         """
-        view = memoryview(buffer)
+        self.has_more = False
+        got = 0 if self._ended else self._receive(memoryview(buffer))
+        self.has_more = self.has_more or (self._ended and got > 0)
+        return got
+
+    def _receive(self, view: memoryview) -> int:
         room, got, read_bytes, records = len(view), 0, 0, 0
         self._drained = False  # more may have come since the last call, as the loop was told then
-        self.has_more = False
         while got < room and records < MAX_RECORDS:
             if self._incoming.pending or (self._is_full and self._tls.pending()):
                 count = self._decrypt(view[got:])
                 self._is_full = got + count == room
                 if not count:
+                    self._ended = True
                     return got
                 if count > 0:
                     got += count
@@ -169,12 +175,25 @@ class TlsSocket(socket.socket):
             self._tls.unwrap()  # which asks for the peer's end, too
         self._try_flush()
 
+    @override
+    def shutdown(self, how: int, /) -> None:
+        """End the bytes to the peer, for TLS and for TCP; its own may go on."""
+        self.end()
+        super().shutdown(how)
+
+    def release(self) -> SocketType:
+        """Return the socket beneath; the peer is told that no bytes follow inside TLS."""
+        self.end()
+        return SocketType(self.family, self.type, self.proto, self.detach())
+
     def _decrypt(self, room: memoryview) -> int:
         """Return how many bytes of the peer's were read, 0 at its end of TLS, and -1 for none."""
         try:
             count = cast("int", self._tls.read(len(room), cast("bytearray", room)))
         except ssl.SSLWantReadError:
             count = -1
+        except ssl.SSLZeroReturnError:  # its end, after ours
+            count = 0
         except ssl.SSLError:
             self._try_flush()
             raise

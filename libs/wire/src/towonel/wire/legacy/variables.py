@@ -24,7 +24,6 @@ REPLACED_VARIABLES: Mapping[str, str] = {
     "TOWONEL_EDGE_PUBLIC_IPS": "use TOWONEL_EDGE_ADVERTISED_ADDRESSES, as in 203.0.113.7:443",
     "TOWONEL_EDGE_TCP_SERVICES": "edges listen on the ports of TOWONEL_AGENT_TCP_SERVICES; remove it",
     "TOWONEL_EDGE_TLS_ACME_STAGING": _NO_TLS,
-    "TOWONEL_EDGE_TLS_CERT_DIR": _NO_TLS,
     "TOWONEL_EDGE_TLS_HTTP_LISTEN_ADDR": _NO_TLS,
     "TOWONEL_EDGE_UDP_SERVICES": "edges listen on the ports of TOWONEL_AGENT_UDP_SERVICES; remove it",
     "TOWONEL_HUB_KEK": "the hub's keys are files of the data folder; remove it",

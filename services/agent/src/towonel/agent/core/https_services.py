@@ -11,6 +11,7 @@ from towonel.agent.core.service_items import (
 )
 from towonel.agent.core.services import ProxyProtocol, Service
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind, parse_hostname
+from towonel.wire.routes import TlsMode
 
 EXAMPLE = '{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}'
 _ORIGIN = "127.0.0.1:4443"
@@ -28,14 +29,16 @@ def parse_https_services(text: str) -> tuple[Service, ...]:
 
 def _parse(item: Item) -> Service | None:
     hostname = item.read("hostname", _parse_name)
-    origin = read_origin(item, _ORIGIN, ProxyProtocol.V2)
-    item.read("tls_mode", _check_tls_mode, "passthrough")
+    mode = item.read("tls_mode", _parse_tls_mode, "passthrough") or TlsMode.PASSTHROUGH
+    # What is inside TLS is HTTP, most often, and few of its servers expect a header in front of that.
+    is_terminated = mode is TlsMode.TERMINATE
+    origin = read_origin(item, _ORIGIN, ProxyProtocol.NONE if is_terminated else ProxyProtocol.V2)
     clients = read_clients(item)
     check, is_sticky = read_check(item), read_affinity(item)
     if hostname is None or origin is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.HTTPS, hostname)
-    return Service(key, origin, clients=clients, check=check, is_sticky=is_sticky)
+    return Service(key, origin, mode, clients=clients, check=check, is_sticky=is_sticky)
 
 
 def _parse_name(value: object) -> Hostname:
@@ -44,6 +47,8 @@ def _parse_name(value: object) -> Hostname:
     return parse_hostname(value)
 
 
-def _check_tls_mode(value: object) -> None:
-    if value not in ("passthrough", {"mode": "passthrough"}):  # the original's form too
-        raise ValueError(f"must be passthrough, the only mode there is so far, not {show(value)}")
+def _parse_tls_mode(value: object) -> TlsMode:
+    for mode in (TlsMode.PASSTHROUGH, TlsMode.TERMINATE):
+        if value in (mode.value, {"mode": mode.value}):  # the original's form too
+            return mode
+    raise ValueError(f"must be passthrough or terminate, not {show(value)}")

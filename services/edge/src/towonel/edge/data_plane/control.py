@@ -6,10 +6,12 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from random import Random
 
 import structlog
 
+from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.flow_plane import FlowPlane
@@ -19,6 +21,7 @@ from towonel.edge.data_plane.route_feed import RouteFeed
 from towonel.edge.data_plane.session_feed import SessionFeed
 from towonel.edge.data_plane.shared_memory import SharedMemory
 from towonel.edge.data_plane.sockets import BACKLOG, listen_on_port, take_waiting
+from towonel.edge.data_plane.tcp_sessions import TakeSession
 from towonel.edge.data_plane.worker_link import WorkerLink
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
@@ -37,8 +40,6 @@ from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-type TakeSession = Callable[[socket.socket, tuple[str, int], bytes], None]
-
 
 class DataPlane:
     """Data plane: the workers of an edge.
@@ -56,14 +57,14 @@ class DataPlane:
         host: address where TCP services are listened for.
 
     Attributes:
-        take_session: takes connections that begin a session over TCP, with address and first bytes.
+        take_session: takes connections that begin a session over TCP.
         clients, lanes: sockets that listen.
         ports: listeners of TCP services.
         flows: of clients of UDP services.
         links: to its workers.
         index_failures: to make or map an index of routes.
         shared: what workers share, once they run.
-        live: what workers are told of sessions.
+        live, certificates: what workers are told of sessions, and to end clients' TLS with.
         is_draining: whether no client is accepted any more.
         drain_changed: set where it is to be looked again how far a drain is.
         ready: set while every worker has what it needs to serve clients.
@@ -91,7 +92,6 @@ class DataPlane:
         self._health = health
         self.ready = asyncio.Event()
         self.take_session: TakeSession | None = None
-        self._sessions = sessions
         self._streams = streams
         self._relays = relays
         self.index_failures = IndexFailures(metrics)
@@ -108,6 +108,7 @@ class DataPlane:
         self.is_draining = False
         self.drain_changed = asyncio.Event()
         self.live = SessionFeed(self.tell, self._forget)
+        self.certificates = CertificateStore(self.tell)
         sessions.observers.extend((self.live, self.flows))
 
     @contextlib.asynccontextmanager
@@ -159,9 +160,8 @@ class DataPlane:
         """Send a worker that has started all that it needs."""
         assert self._start is not None, "workers run"
         link.send(replace(self._start, number=link.number), [self.shared.duplicate()])
-        for session in self._sessions.all():
-            for message in self.live.describe(session):
-                link.send(message)
+        for message in chain(self.live.describe_all(), self.certificates.describe()):
+            link.send(message)
         self._feed.feed(link)
 
     def check_ready(self, link: WorkerLink) -> None:

@@ -1,7 +1,7 @@
 """Feed of the agents' sessions to workers."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import batched
+from itertools import batched, chain
 from typing import Final, override
 
 from towonel.edge.core.session_ways import NO_LANES, Lanes
@@ -59,7 +59,7 @@ class SessionFeed(SessionObserver):
         self.sessions[session.session_id] = session
         if self._free_slots:
             self._slots[session.session_id] = self._free_slots.pop()
-        for message in self.describe(session):
+        for message in self._describe(session):
             self._tell(message)
 
     @override
@@ -110,7 +110,11 @@ class SessionFeed(SessionObserver):
         found = self._memory.count_lanes(slot)
         return Lanes(found.idle, found.in_use, found.wanted, found.inside_tls)
 
-    def describe(self, session: Session) -> Iterable[Message]:
+    def describe_all(self) -> Iterator[Message]:
+        """Yield what a worker that starts is to know."""
+        return chain.from_iterable(map(self._describe, self.sessions.values()))
+
+    def _describe(self, session: Session) -> Iterable[Message]:
         """Yield what a worker is to know of a session."""
         yield SessionAdmitted(
             session.session_id,

@@ -1,14 +1,18 @@
 """Sessions over TCP: what becomes of connections that workers found to begin one."""
 
 import socket
+from collections.abc import Callable
 
 from towonel.edge.credentials import EdgeCredentials
-from towonel.edge.data_plane.control import TakeSession
 from towonel.identity.certs import encode_private_key
 from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.runtime.environment.memory_files import need_memory_file
 from towonel.tunnel.listener import Listener
 from towonel.wire.tcp import session_frames
+
+type TakeSession = Callable[
+    [socket.socket, tuple[str, int], bytes], None
+]  # with address and first bytes
 
 
 def make_session_taker(credentials: EdgeCredentials, listener: Listener) -> TakeSession:

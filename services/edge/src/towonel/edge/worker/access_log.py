@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from itertools import batched
 from typing import Final
 
-from towonel.edge.core.access_log import AccessLine, AccessRecord, LineBudget
-from towonel.edge.worker.messages import ClientsEnded
+from towonel.edge.core.access_log import AccessLine, AccessRecord, LineBudget, Way
+from towonel.edge.worker.messages import ClientsEnded, Start
 from towonel.wire.errors import Code
 
 LINES_AT_ONCE: Final = 50  # in one message, some 45 KiB at their longest
@@ -53,3 +53,14 @@ class AccessLog:
             yield ClientsEnded([tuple(line) for line in some], 0)
         if dropped:
             yield ClientsEnded([], dropped)
+
+
+def open_access_log(start: Start) -> AccessLog | None:
+    """Return the access log of a worker, if it has one."""
+    return AccessLog(start.access_log, start.access_lines) if start.access_log else None
+
+
+def note_accepted(record: AccessRecord, agent_id: bytes, way: Way) -> None:
+    """Note which agent has accepted a connection now."""
+    record.accepted_at = time.monotonic()
+    record.agent_id, record.way = agent_id, way

@@ -4,8 +4,8 @@
        │          │            │             ├───────▶ handed over to control: a QUIC stream
        └──────────┴────────────┴─────────────┴───────▶ refused: alert, clean close
 
-TLS modes part at the stage *find route*. A first byte of 0xF7 begins a lane of an agent, and so does a
-ClientHello that offers the protocol of lanes and no other; one that offers that of sessions is for control.
+TLS modes part at *find route*: see `termination` for a handshake before the lane. A first byte of 0xF7 begins a lane of an agent,
+and so does a ClientHello that offers the protocol of lanes and no other; one that offers that of sessions is for control.
 """
 
 import socket
@@ -16,7 +16,7 @@ from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.agent_connections import AGENTS, AgentConnection
 from towonel.edge.core.route_table import PublicName
-from towonel.edge.worker.messages import ClientMoved, Refused
+from towonel.edge.worker.messages import ClientMoved
 from towonel.relay.hop.choice import SocketName
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
 from towonel.runtime.addresses import source_of
@@ -57,6 +57,9 @@ class Client(Handler):
         is_repeatable: whether what was read may reach two origins without harm.
         tries: uses of lanes that were opened for it.
         failure: why the last one failed.
+        give_up_at: when its first flight is to be here.
+        awaited: what is to be here by then.
+        inside_tls: whether its TLS ends here, so that only lanes inside TLS carry it.
     """
 
     route: Route
@@ -66,6 +69,8 @@ class Client(Handler):
     only_pool: bytes | None = None  # whose lanes it can use, if not all
     server_name: Hostname | None = None
     is_counted: bool = False
+    awaited: str = "ClientHello"
+    inside_tls: bool = False
     is_moved: bool = False  # from another worker, and not once more
     record: AccessRecord | None = None  # for the access log, if it gets a line there
 
@@ -97,7 +102,7 @@ class Client(Handler):
         self._lanes_only = lanes_only
         self._expects_proxy = False
         self._needed, self._reads = 1, 0
-        self._give_up_at = 0.0
+        self.give_up_at = 0.0
 
     def begin(self, ticket: Ticket) -> None:
         """Read from now on, for a client that is admitted."""
@@ -108,7 +113,7 @@ class Client(Handler):
         self._expects_proxy = self._peer.is_trusted
         if not self._expects_proxy:
             service.admission.claim_source(ticket, self._peer.source)
-        self._give_up_at = service.loop.wheel.now + service.start.handshake_s
+        self.give_up_at = service.loop.wheel.now + service.start.handshake_s
         service.loop.wheel.arm(self, service.start.handshake_s)
 
     def resume(self, ticket: Ticket, moved: ClientMoved) -> None:
@@ -125,19 +130,6 @@ class Client(Handler):
     def crash(self, error: Exception) -> None:
         self.service.report_crash(error)
         self.service.abandon(self, Code.INTERNAL)
-
-    def describe(self, error: TowonelError) -> Refused:
-        """Return what control is to log of its refusal."""
-        route: Route | None = getattr(self, "route", None)
-        return Refused(
-            error.code,
-            error.detail,
-            1,
-            (str(self.source.ip), self.source.port),
-            self.server_name,
-            None if route is None else route.tenant_id,
-            None if route is None else str(route.service),
-        )
 
     @property
     def public_name(self) -> PublicName:
@@ -186,8 +178,8 @@ class Client(Handler):
     def expire(self) -> None:
         if self.opening:
             self.service.give_up(self)
-        elif self.service.loop.wheel.now >= self._give_up_at:
-            self._refuse(Unavailable(Code.CLIENT_TIMEOUT, "no ClientHello in time"))
+        elif self.service.loop.wheel.now >= self.give_up_at:
+            self._refuse(Unavailable(Code.CLIENT_TIMEOUT, f"no {self.awaited} in time"))
         else:
             self._read()
             if self._reads > FREE_READS:

@@ -32,6 +32,7 @@ from towonel.edge.worker.messages import (
     Settled,
     Start,
 )
+from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
 from towonel.relay.message_codec import MessageCodec
 
 _TYPES: Final[dict[str, type[Message]]] = {
@@ -62,6 +63,8 @@ _TYPES: Final[dict[str, type[Message]]] = {
     "crashed": Crashed,
     "index_unmapped": IndexUnmapped,
     "draining": Draining,
+    "certificate": CertificateLoaded,
+    "certificate_removed": CertificateRemoved,
 }
 # A worker that misses one of these would serve clients by routes of the past: it ends, and another has them all.
 VITAL = frozenset({"routes", "route_index"})

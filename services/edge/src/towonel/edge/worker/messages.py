@@ -1,7 +1,8 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
     control ──▶ worker    start · listen · port_closed · routes · routes_frozen · route_index · session
-                          session_services · session_weight · session_going_away · session_ended · accepted · carrier · client_moved · client_ended · drain · settled
+                          session_services · session_weight · session_going_away · session_ended · accepted · carrier · client_moved · client_ended
+                          certificate · certificate_removed · drain · settled
     worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · session_offered · refused · crashed · index_unmapped · draining
 
 After `start` comes a `session` and its `session_services` for each that is live, then the whole table as `route_index`, if it is
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from towonel.edge.worker.counters import Counters
+from towonel.edge.worker.termination.messages import CertificateMessage
 from towonel.wire.session.balance_hints import DEFAULT_WEIGHT
 
 
@@ -292,6 +294,6 @@ class Draining:
 type Message = (
     Start | Listen | PortClosed | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionWeight | SessionGoingAway
     | SessionEnded | Accepted | CarrierOffered | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
-    | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining | IndexUnmapped
+    | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining | IndexUnmapped | CertificateMessage
 )
 # fmt: on

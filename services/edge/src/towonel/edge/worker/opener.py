@@ -57,7 +57,7 @@ class ClientWaiter(Waiter):
     @override
     def on_no_lane(self) -> None:
         self.client.waiter = None
-        self.client.service.opener.overflow(self.client)
+        self.client.service.opener.miss(self.client)
 
 
 class Opener:
@@ -87,7 +87,7 @@ class Opener:
             return
         equals = service.balancer.find_equals(client.wanted, ordered, service.loop.wheel.now)
         for session in equals:
-            if not session.has_lanes:
+            if not session.has_lanes and not client.inside_tls:
                 self._hand_over(client, has_lanes=False)
                 return
             if self._open_lane(client, session):
@@ -105,7 +105,9 @@ class Opener:
 
     def _has_streams(self, client: Client) -> bool:
         serving = self._service.sessions.find(client.route.tenant_id, client.wanted)
-        return client.only_pool is None and any(each.has_streams for each in serving)
+        if client.only_pool is not None or client.inside_tls:
+            return False
+        return any(each.has_streams for each in serving)
 
     def open_on(self, client: Client, session_id: bytes) -> None:
         """Open a lane of a session that has an idle one now, or do as for any client."""
@@ -114,7 +116,9 @@ class Opener:
             self.open(client)
 
     def _find_untried(self, client: Client) -> Collection[WorkerSession]:
-        serving = self._service.sessions.find(client.route.tenant_id, client.wanted)
+        sessions = self._service.sessions
+        find = sessions.find_inside_tls if client.inside_tls else sessions.find
+        serving = find(client.route.tenant_id, client.wanted)
         if client.only_pool is not None:
             serving = [each for each in serving if each.session_id == client.only_pool]
         if not client.tried:
@@ -172,9 +176,16 @@ class Opener:
         else:
             self.overflow(client)
 
+    def miss(self, client: Client) -> None:
+        """Act on the end of a wait without a lane: no stream carries what was inside TLS, so such a client waits again."""
+        if client.inside_tls:
+            self.open(client)
+        else:
+            self.overflow(client)
+
     def overflow(self, client: Client) -> None:
         """Let control open a stream for a client that got no lane, as long as these are few."""
-        if self._service.handed_over.has_room:
+        if self._service.handed_over.has_room and not client.inside_tls:
             self._hand_over(client, has_lanes=True)
         else:
             self._service.refuse(client, Unavailable(Code.OVERLOADED, "clients without a lane"))

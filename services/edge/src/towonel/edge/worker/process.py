@@ -36,6 +36,7 @@ from towonel.edge.worker.route_memory import IndexPager
 from towonel.edge.worker.routing import change_routes
 from towonel.edge.worker.service import ClientService
 from towonel.edge.worker.shared import Listener, map_shared, to_socket
+from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.hop.choice import Engine, Hop, SocketName, load_hop
@@ -109,12 +110,12 @@ class EdgeWorker(Handler):
                 self._take_sockets(service, message, descriptors)
             case Routes() | RoutesFrozen() | RouteIndex():
                 self._change_routes(service, message, descriptors)
+            case CertificateLoaded() | CertificateRemoved():
+                service.terminator.certificates.change(message)
             case PortClosed() | ClientEnded():
                 self._act_on_end(service, message)
-            case Drain():
-                self._drain()
-            case Settled():
-                service.lanes.close_idle()
+            case Drain() | Settled():
+                self._drain(service, message)
             case _:
                 service.sessions.change(message)
 
@@ -220,7 +221,10 @@ class EdgeWorker(Handler):
 
     # Its end.
 
-    def _drain(self) -> None:
+    def _drain(self, service: ClientService, message: Drain | Settled) -> None:
+        if isinstance(message, Settled):
+            service.lanes.close_idle()
+            return
         self._acceptors.close()
         self._draining = True
         self.check_drain()

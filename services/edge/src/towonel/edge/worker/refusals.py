@@ -7,13 +7,18 @@ are counted together, as one for each code.
 import contextlib
 import socket
 from socket import SocketType
-from typing import Final, override
+from typing import TYPE_CHECKING, Final, override
 
 from towonel.edge.worker.messages import Refused
 from towonel.relay.loop import ENDED, READABLE, Handler, Loop
 from towonel.relay.sockets import end_on_close
+from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import clienthello
-from towonel.wire.errors import Code
+from towonel.wire.errors import Code, TowonelError
+from towonel.wire.routes import Route
+
+if TYPE_CHECKING:
+    from towonel.edge.worker.clients import Client
 
 MAX_LINGERING: Final = 1024  # refused clients that get time to read their alert; others are cut off
 MAX_DESCRIBED: Final = 50  # in one report
@@ -63,6 +68,20 @@ class Lingering(Handler):
         self._refuser.on_closed(self)
 
 
+def describe_refusal(client: "Client", error: TowonelError) -> Refused:
+    """Return what control is to log of a client that is refused."""
+    route: Route | None = getattr(client, "route", None)
+    return Refused(
+        error.code,
+        error.detail,
+        1,
+        (str(client.source.ip), client.source.port),
+        client.server_name,
+        None if route is None else route.tenant_id,
+        None if route is None else str(route.service),
+    )
+
+
 class Refuser:
     """Refuser of clients.
 
@@ -87,6 +106,8 @@ class Refuser:
         code = Code(refused.code)
         # A proxy without its header gets no alert, for it speaks no TLS.
         alert = b"" if code is Code.BAD_PROXY_HEADER else clienthello.alert(code)
+        if isinstance(sock, TlsSocket):  # which has said what there is to say
+            sock, alert = sock.release(), b""
         with contextlib.suppress(OSError):
             end_on_close(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)

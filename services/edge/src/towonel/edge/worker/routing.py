@@ -1,7 +1,4 @@
-"""Routes of a worker: what control says of them, and the look-up for a client.
-
-The TLS mode of a route decides how its clients are served.
-"""
+"""Routes of a worker: what control says of them, and the look-up for a client."""
 
 import contextlib
 import os
@@ -14,7 +11,7 @@ from towonel.edge.worker.relays import Relays
 from towonel.edge.worker.route_memory import IndexPager, map_index
 from towonel.runtime.addresses import IpAddress
 from towonel.wire.errors import Code, Denied, Unavailable
-from towonel.wire.routes import Route, TlsMode, decode_delta
+from towonel.wire.routes import Route, decode_delta
 
 
 def change_routes(
@@ -56,20 +53,14 @@ def find_route(table: RouteTable, name: PublicName, address: IpAddress) -> Route
 
     Raises:
         Denied: CLIENT_NOT_ALLOWED.
-        Unavailable: NO_ROUTE, or NO_SERVICE where this edge cannot serve its mode of TLS.
+        Unavailable: NO_ROUTE.
     """
     route = table.lookup(name)
     if route is None:
         raise Unavailable(Code.NO_ROUTE, name)
     if route.clients is not None and not route.clients.allows(address):
         raise Denied(Code.CLIENT_NOT_ALLOWED, f"{name}: not for clients of {address}")
-    match route.tls_mode:
-        case TlsMode.PASSTHROUGH | TlsMode.AGENT:  # ciphertext here in both: the agent differs
-            return route
-        case TlsMode.TERMINATE:
-            raise Unavailable(Code.NO_SERVICE, f"{name}: this edge does not terminate TLS")
-        case _:
-            assert_never(route.tls_mode)
+    return route
 
 
 @contextlib.contextmanager

@@ -15,17 +15,18 @@ from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.core.shared_use import SharedLimits
 from towonel.edge.core.trusted_proxies import describe_peer
 from towonel.edge.limits.tenant_limits import WorkerLimits
-from towonel.edge.worker.access_log import AccessLog
+from towonel.edge.worker.access_log import note_accepted, open_access_log
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
 from towonel.edge.worker.messages import CarrierOffered, ClientMoved, Crashed, Start
 from towonel.edge.worker.opener import Opener
 from towonel.edge.worker.port_clients import CarrierClient, make_client
-from towonel.edge.worker.refusals import Refuser
+from towonel.edge.worker.refusals import Refuser, describe_refusal
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.routing import find_route
 from towonel.edge.worker.sessions import LaneReports, Sender, WorkerSession, WorkerSessions
+from towonel.edge.worker.termination.terminator import Terminator
 from towonel.relay.channel import describe_crash
 from towonel.relay.core.lane_counts import LaneCounts
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes
@@ -35,6 +36,7 @@ from towonel.relay.memory import Memory
 from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.runtime.addresses import parse_networks
 from towonel.wire.errors import Code, TowonelError, Unavailable
+from towonel.wire.routes import TlsMode
 
 _PEERS: Final = 4096  # addresses that are remembered
 
@@ -56,6 +58,7 @@ class ClientService:
         arriving: clients that are neither relayed, handed over nor refused yet.
         handed_over: clients that control serves.
         opener: opens lanes for clients.
+        terminator: ends the TLS of clients.
         is_orphan: whether control is gone.
     """
 
@@ -86,7 +89,7 @@ class ClientService:
             counts=counts,
             workers=start.workers,
         )
-        self.access_log = _open_access_log(start)
+        self.access_log = open_access_log(start)
         self.balancer = Balancer()
         self.sessions = WorkerSessions(
             self.lanes, self.balancer, start.streams_per_session, start.sessions
@@ -98,7 +101,7 @@ class ClientService:
             loop, self.admission, self.counters, send, start.streams, shared, count_waiting
         )
         self.is_orphan = False
-        self.opener = Opener(self)
+        self.opener, self.terminator = Opener(self), Terminator(self)
 
     def _make_relays(self) -> Relays:
         return Relays(
@@ -183,7 +186,7 @@ class ClientService:
                 assert_never(agents)
 
     def serve(self, client: Client, name: PublicName) -> None:
-        """Open a lane for a client of which it is known what it wants.
+        """Open a lane for a client of which it is known what it wants, or end its TLS first.
 
         Raises:
             TowonelError: it gets no service.
@@ -195,6 +198,13 @@ class ClientService:
         assert client.ticket is not None, "it is admitted"
         places = self.sessions.places(route.tenant_id, client.wanted)
         self.limits.claim(client.ticket, route.tenant_id, places, is_new=not client.is_moved)
+        if route.tls_mode is TlsMode.TERMINATE:
+            self.terminator.begin(client)
+        else:
+            self.open(client)
+
+    def open(self, client: Client) -> None:
+        """Open a lane for a client, within the time that there is for it."""
         self.loop.wheel.arm(client, self.start.open_s)
         self.opener.open(client)
 
@@ -224,7 +234,8 @@ class ClientService:
         self.take_out(client)
         assert client.ticket is not None, "it is admitted"
         if client.record is not None:
-            _note_accepted(client, client.record, session, lane)
+            note_accepted(client.record, session.agent_id, Way(lane.kind))
+            client.note(client.record)
         connection = ClientConnection(
             client.sock,
             self.loop,
@@ -273,7 +284,7 @@ class ClientService:
             client.note(client.record)
             self.access_log.end(client.record, error.code, len(client.data), 0)
         refuse = self.refuser.refuse if client.port is None else self.refuser.reset
-        refuse(client.sock, client.describe(error))
+        refuse(client.sock, describe_refusal(client, error))
 
     def take_out(self, client: Client) -> None:
         """Let a client arrive no longer: it is relayed, handed over or refused."""
@@ -281,17 +292,5 @@ class ClientService:
         self.arriving.discard(client)
 
 
-def _note_accepted(
-    client: Client, record: AccessRecord, session: WorkerSession, lane: EdgeLane
-) -> None:
-    record.accepted_at = time.monotonic()
-    record.agent_id, record.way = session.agent_id, Way(lane.kind)
-    client.note(record)
-
-
 def _limits_of(start: Start) -> AdmissionLimits:
     return AdmissionLimits(start.clients, start.per_source, start.per_tenant, start.source_share)
-
-
-def _open_access_log(start: Start) -> AccessLog | None:
-    return AccessLog(start.access_log, start.access_lines) if start.access_log else None

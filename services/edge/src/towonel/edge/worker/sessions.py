@@ -123,7 +123,7 @@ class WorkerSession:
 
 
 class WorkerSessions:
-    """Sessions that a worker may use, and pools of their lanes inside TLS for services other than https.
+    """Sessions that a worker may use, and pools of their lanes inside TLS for clients that are not inside TLS themselves.
 
     Args:
         lanes: of all sessions.
@@ -219,6 +219,13 @@ class WorkerSessions:
     def find(self, tenant_id: TenantId, service: ServiceKey) -> Collection[WorkerSession]:
         """Return the sessions on which a tenant's service can be reached."""
         return self._serving.get((tenant_id, service), {}).values()
+
+    def find_inside_tls(
+        self, tenant_id: TenantId, service: ServiceKey
+    ) -> Collection[WorkerSession]:
+        """Return the same sessions' pools of lanes inside TLS, which this makes where there are none."""
+        pools = [self._use_tls_pool(session) for session in self.find(tenant_id, service)]
+        return [pool for pool in pools if pool.lanes is not None]
 
     def places(self, tenant_id: TenantId, service: ServiceKey) -> dict[ServiceKey | None, int]:
         """Return how many clients there can be at once: of all of the tenant (None), and of the service."""

@@ -1,0 +1,64 @@
+"""Certificates of a worker, by exact name, and the TLS contexts that are made of them when a client comes."""
+
+import ssl
+from typing import Final
+
+from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateMessage
+from towonel.relay.tls.certificate import load_certificate
+from towonel.wire.names import Hostname
+
+MAX_CONTEXTS: Final = 1024  # of some 50 KiB each; others are made anew when a client comes
+# Forward secrecy and authenticated encryption only; those of TLS 1.3 are not named here.
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# An origin is spoken to in clear, where nothing is negotiated: any speaks HTTP/1.1, few speak HTTP/2 unasked.
+PROTOCOLS: Final = ("http/1.1",)
+
+
+class Certificates:
+    """Certificates of one worker.
+
+    Args:
+        gives_tickets: whether sessions may be resumed: one worker does not know another's tickets.
+        max_contexts: that are kept.
+    """
+
+    def __init__(self, *, gives_tickets: bool, max_contexts: int = MAX_CONTEXTS) -> None:
+        self._gives_tickets = gives_tickets
+        self._max_contexts = max_contexts
+        self._pems: dict[str, bytes] = {}
+        self._contexts: dict[str, ssl.SSLContext] = {}  # the one that was used last is the last
+
+    def change(self, message: CertificateMessage) -> None:
+        """Act on what control says of a certificate; clients that are connected go on."""
+        self._contexts.pop(message.name, None)
+        if isinstance(message, CertificateLoaded):
+            self._pems[message.name] = message.pem
+        else:
+            self._pems.pop(message.name, None)
+
+    def find(self, name: Hostname) -> ssl.SSLContext | None:
+        """Return the context of a name, if there is a certificate for it.
+
+        Raises:
+            OSError: the certificate cannot be used.
+        """
+        context = self._contexts.pop(name, None)
+        if context is None:
+            pem = self._pems.get(name)
+            if pem is None:
+                return None
+            context = self._make(pem)
+        self._contexts[name] = context
+        if len(self._contexts) > self._max_contexts:
+            del self._contexts[next(iter(self._contexts))]
+        return context
+
+    def _make(self, pem: bytes) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(CIPHERS)
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.num_tickets = 1 if self._gives_tickets else 0
+        context.set_alpn_protocols(list(PROTOCOLS))
+        load_certificate(context, pem)
+        return context
