@@ -51,7 +51,7 @@ engine: python ## Compile all of the engine of edge and agent, which takes some 
 	$(tell_engine)
 	@! $(ENGINE_IS_COMPILED) || $(RUN) python libs/relay/tools/compile_modules.py
 
-tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, openssh, iperf3, dig, dnsmasq, haproxy, libfaketime, promtool, gcc)
+tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, openssh, iperf3, dig, dnsmasq, haproxy, libfaketime, promtool, gcc, pebble)
 	@.ci/tools
 
 demo: install ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request, PORT_BASE=N chooses ports

@@ -374,7 +374,8 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     Code.NO_CERTIFICATE: CodeText(
         "edge",
         "TLS of the name is to end at the edge, which has no certificate for it now.",
-        "Put `<name>.crt` and `<name>.key` into `TOWONEL_EDGE_TLS_CERT_DIR`. The log says of each certificate that cannot"
-        " be used why (`certificate.unusable`, `certificate.expired`).",
+        "Look for the name in the edge's log: `certificate.order_failed` has the authority's reason, `certificate.unusable` and"
+        " `certificate.expired` are of files. Without `TOWONEL_EDGE_TLS_ACME_EMAIL` none is ordered: put `<name>.crt` and `<name>.key`"
+        " into `TOWONEL_EDGE_TLS_CERT_DIR`.",
     ),
 }

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from towonel.edge.certificates.acme.authority import LETS_ENCRYPT, STAGING, Authority
+from towonel.edge.certificates.serving import find_authority
+from towonel.edge.limits.of_settings import find_session_limits
 from towonel.edge.settings import EdgeSettings
 from towonel.runtime.settings import SettingsError, load
 from towonel.runtime.sockets import SPARE_DESCRIPTORS
@@ -159,7 +162,7 @@ def test_the_buffers_of_a_tenant_are_set_one_by_one_in_mebibytes() -> None:
         "TOWONEL_EDGE_MAX_SEND_BUFFER_PER_TENANT_MIB": "3",
         "TOWONEL_EDGE_MAX_RECEIVE_BUFFER_PER_TENANT_MIB": "5",
     }
-    limits = load(EdgeSettings, {**BESIDE_A_HUB, **environ}).session_limits
+    limits = find_session_limits(load(EdgeSettings, {**BESIDE_A_HUB, **environ}))
 
     assert limits.send_bytes_per_tenant == 3 * 2**20
     assert limits.receive_bytes_per_tenant == 5 * 2**20
@@ -182,11 +185,38 @@ def test_an_access_log_that_is_none_of_these_is_an_error(text: str) -> None:
     )
 
 
-def test_the_address_for_a_certificate_authority_is_known_and_not_used_by_the_edge_yet() -> None:
+def test_certificates_are_ordered_where_an_address_or_an_authority_is_named() -> None:
     name = "TOWONEL_EDGE_TLS_ACME_EMAIL"
-    (warning,) = load(EdgeSettings, {**BESIDE_A_HUB, name: "me@example.eu"}).warnings
 
-    assert warning == f"{name}: edges make no certificates yet"
+    def find(**variables: str) -> Authority | None:
+        return find_authority(load(EdgeSettings, {**BESIDE_A_HUB, **variables}))
+
+    assert find() is None
+    assert find(**{name: "me@example.eu"}) == Authority(LETS_ENCRYPT, "me@example.eu")
+    staging = find(**{name: "me@example.eu", "TOWONEL_EDGE_TLS_ACME_STAGING": "true"})
+    assert staging == Authority(STAGING, "me@example.eu")
+    own = find(
+        TOWONEL_EDGE_TLS_ACME_DIRECTORY="https://ca.example.eu/dir",
+        TOWONEL_EDGE_TLS_ACME_ROOT="/etc/ca.pem",
+        TOWONEL_EDGE_TLS_ACME_EAB_KEY_ID="kid",
+        TOWONEL_EDGE_TLS_ACME_EAB_HMAC_KEY="c2VjcmV0",
+        TOWONEL_EDGE_TLS_ACME_EAGER="false",
+    )
+    assert own == Authority(
+        "https://ca.example.eu/dir", None, Path("/etc/ca.pem"), ("kid", "c2VjcmV0"), eager=False
+    )
+    assert "c2VjcmV0" not in repr(own)
+
+
+def test_what_is_wrong_with_an_authority_is_said() -> None:
+    name = "TOWONEL_EDGE_TLS_ACME_EMAIL"
+    assert problem(TOWONEL_EDGE_TLS_ACME_DIRECTORY="http://ca.example.eu") == (
+        "TOWONEL_EDGE_TLS_ACME_DIRECTORY: must be a URL that begins with https://"
+    )
+    assert problem(TOWONEL_EDGE_TLS_ACME_EAB_KEY_ID="kid") == (
+        "TOWONEL_EDGE_TLS_ACME_EAB_HMAC_KEY: goes with TOWONEL_EDGE_TLS_ACME_EAB_KEY_ID:"
+        " set both, or neither"
+    )
     for text in ("me", "me@", "a@b c", "a@b{", 'a@"b'):
         assert problem(TOWONEL_EDGE_TLS_ACME_EMAIL=text) == (
             f"{name}: must be an address of mail, as in me@example.eu"

@@ -102,9 +102,9 @@ def test_one_that_has_ended_is_forgotten(tmp_path: Path, authority: trustme.CA) 
     store = Store()
     now = datetime.now(UTC)
     put(tmp_path, NAME, authority.issue_cert(NAME, not_after=now + timedelta(hours=1)))
-    store.change(read_changes(tmp_path, {}), now)
+    store.apply(read_changes(tmp_path, {}), now)
     loaded = store.take()
-    store.change(read_changes(tmp_path, {}), now + timedelta(hours=2))
+    store.apply(read_changes(tmp_path, {}), now + timedelta(hours=2))
 
     assert loaded == [(CertificateLoaded, NAME)]
     assert (CertificateRemoved, NAME) in store.take()

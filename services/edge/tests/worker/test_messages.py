@@ -32,7 +32,13 @@ from towonel.edge.worker.messages import (
     SessionWeight,
     Settled,
 )
-from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
+from towonel.edge.worker.termination.messages import (
+    CertificateLoaded,
+    CertificateRefused,
+    CertificateRemoved,
+    CertificateWanted,
+    ChallengeChanged,
+)
 from towonel.relay.channel import Channel, ChannelMessage
 from towonel.wire import cbor
 from towonel.wire.errors import Code, ProtocolError
@@ -56,6 +62,9 @@ MESSAGES: list[Message] = [
     Settled(),
     CertificateLoaded("app.example.eu", b"pem"),
     CertificateRemoved("app.example.eu"),
+    CertificateRefused("app.example.eu", "a reason"),
+    ChallengeChanged("app.example.eu", b"pem"),
+    CertificateWanted("app.example.eu", "192.0.2.1"),
     Ready(),
     Counters(
         accepted=3, accept_errors={"EMFILE": 2}, refused=[(32, 1)], tenants=[(b"t", 1, 2, 3, 4)]

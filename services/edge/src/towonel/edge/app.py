@@ -5,12 +5,14 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from importlib.metadata import version
 from random import SystemRandom
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from towonel.edge.certificates.serving import serve_certificates
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
@@ -20,6 +22,7 @@ from towonel.edge.data_plane.control import DataPlane
 from towonel.edge.data_plane.start import FLOW_WORKER, WORKER, make_flow_start, make_start
 from towonel.edge.data_plane.tcp_sessions import make_session_taker
 from towonel.edge.hub_client import follow_hub
+from towonel.edge.limits.of_settings import find_handshake_limits, find_session_limits
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.route_notifications import RedisNotifications
@@ -59,11 +62,9 @@ class Edge:
     """Parts of an edge that hold no resource, wired together."""
 
     def __init__(self, settings: EdgeSettings, timing: Timing) -> None:
-        self.settings = settings
-        self.timing = timing
+        self.settings, self.timing = settings, timing
         self.registry = CollectorRegistry()
-        self.rng = SystemRandom()
-        self.health = Health()
+        self.rng, self.health = SystemRandom(), Health()
         self.health.set(CHECK, ok=False, reason="not listening yet")
         self.admin = contextlib.AsyncExitStack()
         self.metrics = Metrics(self.registry)
@@ -72,14 +73,15 @@ class Edge:
         self.metrics.info.labels(VERSION, self.engine.value, settings.region or "").set(1)
         self.clock_skew = ClockSkew("the hub", self.health, self.metrics.clock_skew, MAX_SKEW_MS)
         self.notifications = RedisNotifications(self.health, self.metrics)
-        table, balancer = RouteTable(), Balancer()
-        self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
-        traffic = Traffic()
+        table, balancer, traffic = RouteTable(), Balancer(), Traffic()
+        self.sessions = Sessions(table, balancer, self.metrics, find_session_limits(settings))
         self.relays = Relays(
             table, idle_s=settings.idle_timeout_s, timing=timing.clients, clock=time.monotonic
         )
         self.refusals = Refusals(self.metrics, timing.clients.linger_s)
         self.plane = self._make_plane(table, balancer, traffic)
+        parts = table, self.sessions, self.metrics
+        self.certificates = partial(serve_certificates, self.plane.certificates, settings, *parts)
         self.reports = ReportBuilder(
             self.sessions,
             traffic,
@@ -171,7 +173,7 @@ async def serve(
             async with (
                 _listen_for_agents(edge, credentials, predecessor) as agents,
                 follow_hub(edge, credentials, agents.port),
-                edge.plane.certificates.follow(settings.certificate_folder),
+                edge.certificates(),
                 edge.plane.run(start, start_worker or edge.modules.exec_worker(WORKER), edge.rng),
             ):
                 cut = await _serve_clients(edge, sock, agents, stopping, predecessor)
@@ -193,7 +195,7 @@ async def _listen_for_agents(
         key=credentials.key,
         certificate_pem=credentials.certificate_pem,
         policy=edge.sessions,
-        limits=settings.handshake_limits,
+        limits=find_handshake_limits(settings),
         inherited=None if predecessor is None else predecessor.sessions,
     )
     async with contextlib.AsyncExitStack() as stack:

@@ -50,6 +50,7 @@ class Metrics:
         self._add_sessions(counter, gauge)
         self._add_workers(counter, gauge)
         self._add_flows(counter, gauge)
+        self._add_certificates(counter, gauge)
 
     def _add_sessions(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.sessions = counter("sessions", "Agent sessions admitted.")
@@ -98,6 +99,26 @@ class Metrics:
         self.workers_unstable = gauge(
             "workers_unstable", "Workers that have ended three times within five minutes."
         )
+
+    def _add_certificates(
+        self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]
+    ) -> None:
+        self.certificates = gauge("certificates", "Certificates of names whose TLS ends here.")
+        self.certificate_expiry = gauge(
+            "certificate_next_expiry_seconds",
+            "Unix time at which the first of these certificates ends; 0 without any.",
+        )
+        self.certificate_orders = counter(
+            "certificate_orders",
+            "Orders of certificates: issued, failed, or refused by a budget or after failures.",
+            "result",
+        )
+        for result in (
+            "issued",
+            "failed",
+            "refused",
+        ):  # so that rates can be asked for from the start
+            self.certificate_orders.labels(result)
 
     def _add_flows(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.listeners = gauge(

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
@@ -60,6 +61,14 @@ def check_region(value: str) -> str:
         return parse_region(value)
     except TowonelError as error:
         raise ValueError(error.detail) from None
+
+
+def check_authority(value: str) -> str:
+    """Return the address of an authority, which is never asked in clear."""
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError("must be a URL that begins with https://")
+    return value
 
 
 type IpPort = Annotated[HostPort, AfterValidator(check_ip)]

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, override
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BeforeValidator,
     Field,
@@ -23,12 +24,11 @@ from towonel.edge.core.session_limits import (
     MAX_SERVICES_PER_TENANT,
     MAX_SESSIONS,
     MAX_SESSIONS_PER_TENANT,
-    MIB,
-    SessionLimits,
 )
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
 from towonel.edge.setting_rules import (
     IpPort,
+    check_authority,
     check_mail,
     check_region,
     check_url,
@@ -41,7 +41,7 @@ from towonel.runtime.environment.folders import Folder
 from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, describe_undialable
 from towonel.runtime.sockets import limit_by_descriptors
-from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS, HandshakeLimits
+from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS
 from towonel.wire.addresses import HEALTH_LISTENERS, format_address
 from towonel.wire.errors import TowonelError
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
@@ -157,7 +157,40 @@ class EdgeSettings(Settings):
     acme_email: Annotated[str, AfterValidator(check_mail)] | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_TLS_ACME_EMAIL",
-        description="Who gets mail of the certificate authority: of the image with Caddy, for the hub's own certificate.",
+        description="Who gets mail of the certificate authority. With it, or with a directory, the edge orders certificates of names whose "
+        "TLS ends at it; the image with Caddy gives it to Caddy, too, for the hub's own.",
+    )
+    acme_staging: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_STAGING",
+        description="Whether to order from Let's Encrypt's staging environment, whose certificates nobody trusts.",
+    )
+    acme_directory: Annotated[str, AfterValidator(check_authority)] | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_DIRECTORY",
+        description="ACME directory of another authority (https). Default: Let's Encrypt's.",
+    )
+    acme_root: Path | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_ROOT",
+        description="PEM file of the certificates that the directory's own is checked by. Default: the system's.",
+    )
+    acme_eab_key_id: str | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_EAB_KEY_ID",
+        description="Key id of the authority's account that this edge's belongs to (external account binding).",
+    )
+    acme_eab_hmac_key: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_EAB_HMAC_KEY",
+        description="Its HMAC key, as the authority gives it (base64url).",
+    )
+    acme_eager: bool = Field(
+        default=True,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_EAGER",
+        description="Whether a certificate is ordered as soon as a name is published and an agent serves it; else for the first client, "
+        "which waits. One that a wildcard publishes is ordered for its first client in any case.",
     )
     certificate_dir: Folder | None = Field(
         default=None,
@@ -330,6 +363,13 @@ class EdgeSettings(Settings):
             raise ValueError(error.detail) from None  # the cause could show the token
         return value
 
+    @field_validator("acme_eab_hmac_key")
+    @classmethod
+    def _check_binding(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (info.data.get("acme_eab_key_id") is None):
+            raise ValueError("goes with TOWONEL_EDGE_TLS_ACME_EAB_KEY_ID: set both, or neither")
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _check_key_source(cls, value: Path | None, info: ValidationInfo) -> Path | None:
@@ -388,8 +428,6 @@ class EdgeSettings(Settings):
 
     @override
     def find_warnings(self) -> Iterator[str]:
-        if self.acme_email:
-            yield f"{self.variable_of('acme_email')}: edges make no certificates yet"
         if self.hub_urls:
             more = f": {len(self.hub_urls) - 1} more are not used" * (len(self.hub_urls) > 1)
             yield f"TOWONEL_EDGE_HUB_URLS: deprecated; use TOWONEL_EDGE_HUB_URL, which is one hub{more}"
@@ -436,23 +474,6 @@ class EdgeSettings(Settings):
         return AdmissionLimits(
             clients, self.max_per_source, self.max_per_tenant, self.max_source_share
         )
-
-    @property
-    def session_limits(self) -> SessionLimits:
-        """The limits on sessions of agents."""
-        return SessionLimits(
-            self.max_sessions,
-            self.max_sessions_per_tenant,
-            self.max_send_buffer_per_tenant_mib * MIB,
-            self.max_receive_buffer_per_tenant_mib * MIB,
-            self.max_services_per_tenant,
-            self.admissions_per_sec,
-        )
-
-    @property
-    def handshake_limits(self) -> HandshakeLimits:
-        """The limits on handshakes of agents."""
-        return HandshakeLimits(per_s=self.handshakes_per_sec, burst=self.handshakes_burst)
 
     @property
     def proxies(self) -> tuple[Network, ...]:

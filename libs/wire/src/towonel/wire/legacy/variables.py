@@ -6,7 +6,7 @@ A name that ends in `_` stands for all that begin with it. Source: inventory §2
 from collections.abc import Mapping
 
 _NO_RELAYS = "there are no relays: agents dial the edges that the hub names; remove it"
-_NO_TLS = "edges pass TLS through, and certificates are the origins'; remove it"
+_NO_HTTP = "challenges are answered on the edge's TLS port; remove it"
 _NO_ACCOUNTS = "the hub has API keys instead of accounts: `towonel key create`; remove it"
 _NO_LINK = "an edge follows its hub over the API: set TOWONEL_EDGE_HUB_URL, or an edge's token"
 _NO_DISCOVERY = "the hub tells agents which edges there are; remove it"
@@ -23,8 +23,7 @@ REPLACED_VARIABLES: Mapping[str, str] = {
     "TOWONEL_EDGE_MAX_UDP_SESSIONS_PER_LISTENER": "an edge bounds the flows of UDP clients by itself; remove it",
     "TOWONEL_EDGE_PUBLIC_IPS": "use TOWONEL_EDGE_ADVERTISED_ADDRESSES, as in 203.0.113.7:443",
     "TOWONEL_EDGE_TCP_SERVICES": "edges listen on the ports of TOWONEL_AGENT_TCP_SERVICES; remove it",
-    "TOWONEL_EDGE_TLS_ACME_STAGING": _NO_TLS,
-    "TOWONEL_EDGE_TLS_HTTP_LISTEN_ADDR": _NO_TLS,
+    "TOWONEL_EDGE_TLS_HTTP_LISTEN_ADDR": _NO_HTTP,
     "TOWONEL_EDGE_UDP_SERVICES": "edges listen on the ports of TOWONEL_AGENT_UDP_SERVICES; remove it",
     "TOWONEL_HUB_KEK": "the hub's keys are files of the data folder; remove it",
     "TOWONEL_HUB_KEK_PATH": "the hub's keys are files of the data folder; remove it",

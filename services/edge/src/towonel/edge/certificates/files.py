@@ -62,6 +62,18 @@ def _find_stamps(folder: Path) -> Iterator[tuple[Hostname, Stamp]]:
             yield name, tuple(part for each in found for part in (each.st_mtime_ns, each.st_ino))
 
 
+def write_certificate(folder: Path, name: Hostname, chain: bytes, key: bytes) -> None:
+    """Write the certificate of a name, mode 0600, each file whole or not at all: the key first.
+
+    A key whose chain is not the one beside it is noticed when they are read.
+
+    Raises:
+        OSError: as of `secretfile.replace`.
+    """
+    secretfile.replace(folder / f"{name}{KEY}", key)
+    secretfile.replace(folder / f"{name}{CHAIN}", chain)
+
+
 def _try_read(folder: Path, name: Hostname) -> Certificate | CertificateError:
     try:
         return read_certificate(folder, name)

@@ -59,10 +59,8 @@ class DataPlane:
     Attributes:
         take_session: takes connections that begin a session over TCP.
         clients, lanes: sockets that listen.
-        ports: listeners of TCP services.
-        flows: of clients of UDP services.
-        links: to its workers.
-        index_failures: to make or map an index of routes.
+        ports, flows: listeners of TCP services, and flows of clients of UDP services.
+        links, index_failures: to its workers, and to make or map an index of routes for them.
         shared: what workers share, once they run.
         live, certificates: what workers are told of sessions, and to end clients' TLS with.
         is_draining: whether no client is accepted any more.
@@ -109,7 +107,7 @@ class DataPlane:
         self.drain_changed = asyncio.Event()
         self.live = SessionFeed(self.tell, self._forget)
         self.certificates = CertificateStore(self.tell)
-        sessions.observers.extend((self.live, self.flows))
+        sessions.observers.extend((self.live, self.flows, self.certificates))
 
     @contextlib.asynccontextmanager
     async def run(
@@ -179,8 +177,7 @@ class DataPlane:
         """Tell the workers of a change, and end clients on streams whose route went."""
         self._relays.recheck(changed)
         self._feed.send(delta)
-        self.ports.change(delta)
-        self.flows.change(delta)
+        self._change_listeners(delta)
 
     async def replace_routes(self, delta: RouteDelta) -> None:
         """Bring a change of many routes into the table, for workers as well; it changes nothing else.
@@ -190,8 +187,11 @@ class DataPlane:
         """
         await self._feed.replace(delta)
         self._relays.recheck_all()
-        self.ports.change(delta)
-        self.flows.change(delta)
+        self._change_listeners(delta)
+
+    def _change_listeners(self, delta: RouteDelta) -> None:
+        for each in (self.ports, self.flows, self.certificates):
+            each.change(delta)
 
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""

@@ -32,11 +32,13 @@ from towonel.edge.worker.messages import (
     Refused,
     SessionOffered,
 )
+from towonel.edge.worker.termination.messages import CertificateWanted
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.supervisor import Control, Worker
 from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.names import Hostname
 
 if TYPE_CHECKING:
     from towonel.edge.data_plane.control import DataPlane
@@ -187,6 +189,8 @@ class WorkerLink(Control, RouteReader):
                 self._move(message, descriptors[0])
             case ClientHandedOver() | SessionOffered():
                 self._take(message, descriptors[0])
+            case CertificateWanted():
+                self._plane.certificates.want(Hostname(message.name), message.source)
             case Draining():
                 self.draining = message
                 self._plane.drain_changed.set()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FIRST_BYTES: Final = 16 * 1024  # a ClientHello at its largest, and all that is held for a retry
 FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before each further one
 _LANE: Final = lane_admission.MAGIC[0]
+_CHALLENGE: Final = (b"acme-tls/1",)  # RFC 8737
 _NONE_TRIED: Final[frozenset[bytes]] = frozenset()
 
 
@@ -59,6 +60,7 @@ class Client(Handler):
         failure: why the last one failed.
         give_up_at: when its first flight is to be here.
         awaited: what is to be here by then.
+        is_challenge: whether it is an authority that looks at a challenge.
         inside_tls: whether its TLS ends here, so that only lanes inside TLS carry it.
     """
 
@@ -70,6 +72,7 @@ class Client(Handler):
     server_name: Hostname | None = None
     is_counted: bool = False
     awaited: str = "ClientHello"
+    is_challenge: bool = False
     inside_tls: bool = False
     is_moved: bool = False  # from another worker, and not once more
     record: AccessRecord | None = None  # for the access log, if it gets a line there
@@ -248,6 +251,8 @@ class Client(Handler):
         if self._lanes_only:
             raise ProtocolError(Code.NO_ROUTE, "this port takes lanes of agents only")
         self.server_name = hello.server_name
+        if hello.protocols == _CHALLENGE:
+            self.is_challenge = True
         self.is_repeatable = clienthello.may_happen_twice(hello, self.data)
         self._open()
 

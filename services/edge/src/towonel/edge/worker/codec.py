@@ -32,7 +32,13 @@ from towonel.edge.worker.messages import (
     Settled,
     Start,
 )
-from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
+from towonel.edge.worker.termination.messages import (
+    CertificateLoaded,
+    CertificateRefused,
+    CertificateRemoved,
+    CertificateWanted,
+    ChallengeChanged,
+)
 from towonel.relay.message_codec import MessageCodec
 
 _TYPES: Final[dict[str, type[Message]]] = {
@@ -65,6 +71,9 @@ _TYPES: Final[dict[str, type[Message]]] = {
     "draining": Draining,
     "certificate": CertificateLoaded,
     "certificate_removed": CertificateRemoved,
+    "certificate_refused": CertificateRefused,
+    "challenge": ChallengeChanged,
+    "certificate_wanted": CertificateWanted,
 }
 # A worker that misses one of these would serve clients by routes of the past: it ends, and another has them all.
 VITAL = frozenset({"routes", "route_index"})

@@ -1,9 +1,9 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
     control ──▶ worker    start · listen · port_closed · routes · routes_frozen · route_index · session
-                          session_services · session_weight · session_going_away · session_ended · accepted · carrier · client_moved · client_ended
-                          certificate · certificate_removed · drain · settled
-    worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · session_offered · refused · crashed · index_unmapped · draining
+                          session_services · session_weight · session_going_away · session_ended · accepted · carrier · client_moved · client_ended · certificate
+                          certificate_removed · certificate_refused · challenge · drain · settled
+    worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · session_offered · refused · crashed · index_unmapped · draining · certificate_wanted
 
 After `start` comes a `session` and its `session_services` for each that is live, then the whole table as `route_index`, if it is
 large, and `routes`; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from towonel.edge.worker.counters import Counters
-from towonel.edge.worker.termination.messages import CertificateMessage
+from towonel.edge.worker.termination.messages import TerminationMessage
 from towonel.wire.session.balance_hints import DEFAULT_WEIGHT
 
 
@@ -28,8 +28,7 @@ class Start:
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
         certificate_pem, key_pem: that certificate, and its key, of lanes inside TLS.
         workers, number: how many there are, for all of which limits are; of this one, from 0.
-        sessions: places for sessions in what workers share.
-        secret: for what they share, 16 random bytes.
+        sessions, secret: places for sessions in what workers share; 16 random bytes for it.
         proxies: networks whose peers must begin with a PROXY v2 header.
         clients, per_source, per_tenant, source_share: as of `AdmissionLimits`.
         streams: clients at once that control serves although their sessions have lanes.
@@ -38,11 +37,11 @@ class Start:
         open_s: for all tries to reach an origin together.
         linger_s: for a refused client to read its alert.
         idle_s: for which a client may send and get nothing; 0 is for ever.
-        check_s: in which the bytes of every client are counted once.
-        report_s: between messages with counters.
+        check_s, report_s: in which the bytes of every client are counted once; between messages with counters.
         orphan_s: for clients to end after control is gone.
         access_log, access_lines: share of clients that get a line in the log, 0 for none; lines a second.
         engine: as of `hop.choice.Engine`.
+        certificate_s, certificate_clients: for which a client waits for a certificate; those that may.
     """
 
     edge_id: bytes
@@ -70,6 +69,8 @@ class Start:
     access_log: float = 0.0
     access_lines: int = 0
     engine: str = "auto"
+    certificate_s: float = 30.0  # an order takes some seconds
+    certificate_clients: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,6 @@ class Draining:
 type Message = (
     Start | Listen | PortClosed | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionWeight | SessionGoingAway
     | SessionEnded | Accepted | CarrierOffered | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
-    | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining | IndexUnmapped | CertificateMessage
+    | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining | IndexUnmapped | TerminationMessage
 )
 # fmt: on

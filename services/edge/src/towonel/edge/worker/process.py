@@ -36,7 +36,12 @@ from towonel.edge.worker.route_memory import IndexPager
 from towonel.edge.worker.routing import change_routes
 from towonel.edge.worker.service import ClientService
 from towonel.edge.worker.shared import Listener, map_shared, to_socket
-from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
+from towonel.edge.worker.termination.messages import (
+    CertificateLoaded,
+    CertificateRefused,
+    CertificateRemoved,
+    ChallengeChanged,
+)
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.hop.choice import Engine, Hop, SocketName, load_hop
@@ -110,8 +115,13 @@ class EdgeWorker(Handler):
                 self._take_sockets(service, message, descriptors)
             case Routes() | RoutesFrozen() | RouteIndex():
                 self._change_routes(service, message, descriptors)
-            case CertificateLoaded() | CertificateRemoved():
-                service.terminator.certificates.change(message)
+            case (
+                CertificateLoaded()
+                | CertificateRemoved()
+                | CertificateRefused()
+                | ChallengeChanged()
+            ):
+                service.terminator.change(message)
             case PortClosed() | ClientEnded():
                 self._act_on_end(service, message)
             case Drain() | Settled():

@@ -193,6 +193,8 @@ class ClientService:
         """
         if client.record is not None:
             client.record.hello_at = time.monotonic()
+        if client.is_challenge and self.terminator.answer(client):
+            return
         client.route = route = find_route(self.table, name, client.source.ip)
         client.routes_at, client.wanted = self.table.changes, route.service
         assert client.ticket is not None, "it is admitted"

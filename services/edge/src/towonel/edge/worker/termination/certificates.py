@@ -3,7 +3,6 @@
 import ssl
 from typing import Final
 
-from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateMessage
 from towonel.relay.tls.certificate import load_certificate
 from towonel.wire.names import Hostname
 
@@ -12,6 +11,7 @@ MAX_CONTEXTS: Final = 1024  # of some 50 KiB each; others are made anew when a c
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 # An origin is spoken to in clear, where nothing is negotiated: any speaks HTTP/1.1, few speak HTTP/2 unasked.
 PROTOCOLS: Final = ("http/1.1",)
+CHALLENGE: Final = b"acme-tls/1"
 
 
 class Certificates:
@@ -27,14 +27,20 @@ class Certificates:
         self._max_contexts = max_contexts
         self._pems: dict[str, bytes] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}  # the one that was used last is the last
+        self._challenges: dict[str, bytes] = {}
 
-    def change(self, message: CertificateMessage) -> None:
-        """Act on what control says of a certificate; clients that are connected go on."""
-        self._contexts.pop(message.name, None)
-        if isinstance(message, CertificateLoaded):
-            self._pems[message.name] = message.pem
-        else:
-            self._pems.pop(message.name, None)
+    def load(self, name: str, pem: bytes) -> None:
+        """Have a certificate, empty for none; clients that are connected go on."""
+        self._contexts.pop(name, None)
+        self._pems.pop(name, None)
+        if pem:
+            self._pems[name] = pem
+
+    def load_challenge(self, name: str, pem: bytes) -> None:
+        """Have the certificate that answers the challenge of a name, empty for none."""
+        self._challenges.pop(name, None)
+        if pem:
+            self._challenges[name] = pem
 
     def find(self, name: Hostname) -> ssl.SSLContext | None:
         """Return the context of a name, if there is a certificate for it.
@@ -51,6 +57,18 @@ class Certificates:
         self._contexts[name] = context
         if len(self._contexts) > self._max_contexts:
             del self._contexts[next(iter(self._contexts))]
+        return context
+
+    def find_challenge(self, name: Hostname) -> ssl.SSLContext | None:
+        """Return the context for the challenge of a name, if one is pending."""
+        pem = self._challenges.get(name)
+        if pem is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.num_tickets = 0
+        context.set_alpn_protocols([CHALLENGE.decode()])
+        load_certificate(context, pem)
         return context
 
     def _make(self, pem: bytes) -> ssl.SSLContext:

@@ -1,13 +1,24 @@
 """Termination of clients' TLS in a worker, with the certificate of the very name that each asks for."""
 
-from typing import TYPE_CHECKING
+import ssl
+from typing import TYPE_CHECKING, assert_never
 
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.termination.certificates import Certificates
 from towonel.edge.worker.termination.client import TerminatedClient
+from towonel.edge.worker.termination.messages import (
+    CertificateLoaded,
+    CertificateMessage,
+    CertificateRefused,
+    CertificateRemoved,
+    CertificateWanted,
+    ChallengeChanged,
+)
 from towonel.relay.tls.tls_memory import TlsMemory
 from towonel.relay.tls.tls_socket import TlsSocket
+from towonel.runtime.addresses import source_of
 from towonel.wire.errors import Code, Unavailable
+from towonel.wire.names import Hostname
 
 if TYPE_CHECKING:
     from towonel.edge.worker.service import ClientService
@@ -18,38 +29,118 @@ class Terminator:
 
     Args:
         service: of the worker's clients.
-
-    Attributes:
-        certificates: of the worker.
     """
 
     def __init__(self, service: "ClientService") -> None:
         self._service = service
         self._memory = TlsMemory()
-        self.certificates = Certificates(gives_tickets=service.start.workers == 1)
+        self._certificates = Certificates(gives_tickets=service.start.workers == 1)
+        self._waiting: dict[str, dict[TerminatedClient, None]] = {}
+
+    def change(self, message: CertificateMessage) -> None:
+        """Act on what control says of a certificate."""
+        match message:
+            case CertificateLoaded(name, pem):
+                self._certificates.load(name, pem)
+                self._resume(name)
+            case CertificateRemoved(name):
+                self._certificates.load(name, b"")
+            case ChallengeChanged(name, pem):
+                self._certificates.load_challenge(name, pem)
+            case CertificateRefused(name, reason):
+                self._refuse(name, reason)
+            case _:
+                assert_never(message)
+
+    def answer(self, client: Client) -> bool:
+        """Answer the challenge of an authority, and return whether one is pending for the name.
+
+        It is no client of the route: no limit or network of that keeps it away.
+        """
+        name = client.server_name
+        context = None if name is None else self._certificates.find_challenge(name)
+        if context is None:
+            return False
+        self._shake_hands(self._replace(client), context, ends=True)
+        return True
 
     def begin(self, client: Client) -> None:
-        """Shake hands with a client whose route is known.
+        """Shake hands with a client whose route is known, once there is a certificate.
 
         Lanes are asked for first: they may come while that goes on.
 
         Raises:
-            Unavailable: NO_AGENT, NO_CERTIFICATE.
+            Unavailable: NO_AGENT, NO_CERTIFICATE, OVERLOADED.
         """
         service, name = self._service, client.server_name
+        assert name is not None, "its ClientHello is read"
+        if client.is_challenge:
+            raise Unavailable(Code.NO_CERTIFICATE, f"{name}: no challenge is pending")
         if not service.sessions.find_inside_tls(client.route.tenant_id, client.wanted):
             raise Unavailable(Code.NO_AGENT, f"{client.wanted}: none that takes lanes")
-        assert name is not None, "its ClientHello is read"
+        context = self._find_context(name)
+        if context is None and service.is_orphan:
+            raise Unavailable(Code.NO_CERTIFICATE, name)
+        if context is None and self._count_waiting() >= service.start.certificate_clients:
+            raise Unavailable(Code.OVERLOADED, "clients that wait for a certificate")
+        terminated = self._replace(client)
+        terminated.follow_route(client)
+        if context is None:
+            self._wait(name, terminated)
+        else:
+            self._shake_hands(terminated, context)
+
+    def _find_context(self, name: Hostname) -> ssl.SSLContext | None:
         try:
-            context = self.certificates.find(name)
+            return self._certificates.find(name)
         except OSError as error:
             raise Unavailable(Code.NO_CERTIFICATE, f"{name}: {error}") from error
-        if context is None:
-            raise Unavailable(Code.NO_CERTIFICATE, name)
+
+    def _replace(self, client: Client) -> TerminatedClient:
+        """Return what takes the place of a client."""
+        service = self._service
         service.take_out(client)
-        sock = TlsSocket(client.sock, context, self._memory, received=client.data)
-        terminated = TerminatedClient(client, sock)
+        terminated = TerminatedClient(client)
         client.ticket = None
         service.loop.replace(terminated.descriptor, terminated)
         service.arriving.add(terminated)
-        terminated.shake_hands()
+        return terminated
+
+    def _shake_hands(
+        self, client: TerminatedClient, context: ssl.SSLContext, *, ends: bool = False
+    ) -> None:
+        sock = TlsSocket(client.sock, context, self._memory, received=client.data)
+        client.shake_hands(sock, ends=ends)
+
+    # Clients that wait for a certificate.
+
+    def _count_waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def _wait(self, name: Hostname, client: TerminatedClient) -> None:
+        """Wait for a certificate: control is asked once for each name, until it answers."""
+        is_first = name not in self._waiting
+        self._waiting.setdefault(name, {})[client] = None
+        client.wait(self._service.start.certificate_s)
+        if is_first:
+            self._service.send(CertificateWanted(name, source_of(client.source.ip)))
+
+    def _take_waiting(self, name: str) -> list[TerminatedClient]:
+        """Return those that wait for a name, and wait no longer; some may have gone."""
+        arriving = self._service.arriving
+        return [client for client in self._waiting.pop(name, {}) if client in arriving]
+
+    def _resume(self, name: str) -> None:
+        for client in self._take_waiting(name):
+            try:
+                context = self._find_context(Hostname(name))
+            except Unavailable as error:
+                self._service.refuse(client, error)
+                continue
+            assert context is not None, "it has just come"
+            client.give_up_at = self._service.loop.wheel.now + self._service.start.handshake_s
+            self._shake_hands(client, context)
+
+    def _refuse(self, name: str, reason: str) -> None:
+        for client in self._take_waiting(name):
+            self._service.refuse(client, Unavailable(Code.NO_CERTIFICATE, f"{name}: {reason}"))

@@ -1,0 +1,63 @@
+"""History of a name's orders: whether its certificate was ordered here, and how orders for it have failed.
+
+It is a file beside the certificate, `<name>.acme`, so that a restart forgets no failure.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from towonel.runtime import secretfile
+from towonel.wire.names import Hostname
+
+SUFFIX: Final = ".acme"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHistory:
+    """History of a name.
+
+    Args:
+        issued: whether the certificate that there is was ordered here: only such a one is renewed.
+        failures: in a row, since the last certificate.
+        retry_at: in Unix seconds, before which nothing is ordered.
+        reason: of the last failure.
+    """
+
+    issued: bool = False
+    failures: int = 0
+    retry_at: float = 0.0
+    reason: str = ""
+
+
+NO_ORDERS: Final = OrderHistory()
+
+
+def read_history(folder: Path, name: Hostname) -> OrderHistory:
+    """Return the history of a name; one that cannot be read is none."""
+    try:
+        found = json.loads((folder / f"{name}{SUFFIX}").read_bytes())
+        return OrderHistory(
+            bool(found["issued"]),
+            int(found["failures"]),
+            float(found["retry_at"]),
+            str(found["reason"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return NO_ORDERS
+
+
+def read_histories(folder: Path) -> dict[Hostname, OrderHistory]:
+    """Return the histories of all names that have one."""
+    names = [Hostname(path.stem) for path in folder.glob(f"*{SUFFIX}")]
+    return {name: read_history(folder, name) for name in names}
+
+
+def write_history(folder: Path, name: Hostname, history: OrderHistory) -> None:
+    """Write the history of a name.
+
+    Raises:
+        OSError: as of `secretfile.replace`.
+    """
+    secretfile.replace(folder / f"{name}{SUFFIX}", json.dumps(asdict(history)).encode())

@@ -1,0 +1,82 @@
+"""Serving of certificates: those of the folder, and those that an authority gives."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from towonel.edge.certificates.acme.authority import LETS_ENCRYPT, STAGING, Authority
+from towonel.edge.certificates.acme.issuer import FindTenant, Issuer
+from towonel.edge.certificates.store import CertificateStore
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.metrics import Metrics
+from towonel.edge.sessions import Sessions
+from towonel.edge.settings import EdgeSettings
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname
+from towonel.wire.routes import TlsMode
+
+
+@contextlib.asynccontextmanager
+async def serve_certificates(
+    store: CertificateStore,
+    settings: EdgeSettings,
+    table: RouteTable,
+    sessions: Sessions,
+    metrics: Metrics,
+) -> AsyncGenerator[None]:
+    """Have the certificates of a folder, and order others if there is an authority, for the time of the block."""
+    folder, authority = settings.certificate_folder, find_authority(settings)
+    metrics.certificates.set_function(lambda: len(store.certificates))
+    metrics.certificate_expiry.set_function(store.find_first_end)
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(store.follow(folder))
+        if authority is not None:
+            find_tenant = make_find_tenant(table, sessions)
+            issuer = _make_issuer(store, folder, authority, find_tenant, metrics)
+            await stack.enter_async_context(issuer.run())
+            store.source = issuer
+            stack.callback(setattr, store, "source", None)
+        yield
+
+
+def find_authority(settings: EdgeSettings) -> Authority | None:
+    """Return the authority that certificates are ordered from, if they are."""
+    if settings.acme_email is None and settings.acme_directory is None:
+        return None
+    key_id, hmac_key = settings.acme_eab_key_id, settings.acme_eab_hmac_key
+    binding = None
+    if key_id is not None and hmac_key is not None:
+        binding = key_id, hmac_key.get_secret_value()
+    return Authority(
+        settings.acme_directory or (STAGING if settings.acme_staging else LETS_ENCRYPT),
+        settings.acme_email,
+        settings.acme_root,
+        binding,
+        settings.acme_eager,
+    )
+
+
+def _make_issuer(
+    store: CertificateStore,
+    folder: Path,
+    authority: Authority,
+    find_tenant: FindTenant,
+    metrics: Metrics,
+) -> Issuer:
+    # Its library and HTTP client take a quarter of a second and 20 MiB, of which most edges need nothing.
+    from towonel.edge.certificates.acme.orders import Orders  # noqa: PLC0415
+
+    order = Orders(authority, folder).order
+    return Issuer(order, store, folder, find_tenant, metrics, eager=authority.eager)
+
+
+def make_find_tenant(table: RouteTable, sessions: Sessions) -> FindTenant:
+    """Return what tells whose a name is, if its TLS ends here and an agent serves it now."""
+
+    def find_tenant(name: Hostname) -> TenantId | None:
+        route = table.lookup(name)
+        if route is None or route.tls_mode is not TlsMode.TERMINATE:
+            return None
+        return route.tenant_id if sessions.find(route.tenant_id, route.service) else None
+
+    return find_tenant

@@ -1,0 +1,116 @@
+"""Certificates by ACME: a name that is published with terminate answers over HTTPS, and nobody did anything for it."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from support.pebble import Pebble, pebble
+from support.programs import Program
+from support.stack import Node, Stack, running_stack, service, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ORDERS = "towonel_edge_certificate_orders_total"
+CERTIFICATES = "towonel_edge_certificates"
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello")
+    await writer.drain()
+    writer.close()
+
+
+@dataclass
+class Deployment:
+    """Stack whose edge orders certificates, and an origin without TLS."""
+
+    stack: Stack
+    authority: Pebble
+    origin: int
+
+    @property
+    def edge(self) -> Node[Program]:
+        return self.stack.edges[0]
+
+    async def publish(self, *names: str) -> None:
+        published = [service(name, self.origin) | {"tls_mode": "terminate"} for name in names]
+        await self.stack.start_agent(await self.stack.invite(*names), *published)
+
+    async def fetch(self, name: str, trusted: ssl.SSLContext) -> bytes:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.edge.port, ssl=trusted, server_hostname=name
+        )
+        writer.write(b"GET / HTTP/1.1\r\nhost: %s\r\n\r\n" % name.encode())
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    folder = tmp_path_factory.mktemp("certificates")
+    async with running_stack("processes", folder) as stack:
+        [edge] = stack.edges
+        async with (
+            pebble(folder / "pebble", edge.port) as authority,
+            await asyncio.start_server(_answer, "127.0.0.1", 0) as origin,
+        ):
+            edge.environ |= {
+                "TOWONEL_EDGE_TLS_ACME_EMAIL": "me@example.eu",
+                "TOWONEL_EDGE_TLS_ACME_DIRECTORY": authority.directory,
+                "TOWONEL_EDGE_TLS_ACME_ROOT": str(authority.root),
+            }
+            await edge.program.stop()
+            await stack.restart(edge)
+            yield Deployment(stack, authority, origin.sockets[0].getsockname()[1])
+            await stack.stop_agents()
+
+
+async def test_a_new_name_answers_over_https_in_one_go(deployment: Deployment) -> None:
+    trusted = await deployment.authority.clients()
+    await deployment.publish("new.example.eu", "*.wild.example.eu")
+    pages = [
+        await deployment.fetch(name, trusted) for name in ("new.example.eu", "a.wild.example.eu")
+    ]
+
+    assert all(page.endswith(b"hello") for page in pages)
+    assert await deployment.edge.metric(CERTIFICATES) >= 2
+    assert await deployment.edge.metric("towonel_edge_certificate_next_expiry_seconds") > 0
+
+
+async def test_a_restart_orders_nothing_and_serves_at_once(deployment: Deployment) -> None:
+    trusted = await deployment.authority.clients()
+    before = await deployment.edge.metric(CERTIFICATES)
+    await deployment.publish("again.example.eu")
+    await deployment.edge.reaches(before + 1, CERTIFICATES)
+    await deployment.edge.program.stop()
+    await deployment.stack.restart(deployment.edge)
+    await until(deployment.stack.edges_are_up_to_date)
+    await deployment.edge.reaches(
+        2, "towonel_edge_active_sessions"
+    )  # those of the test before, too
+    await deployment.edge.reaches(before + 1, CERTIFICATES)
+    page = await deployment.fetch("again.example.eu", trusted)
+
+    assert page.endswith(b"hello")
+    assert await deployment.edge.metric(ORDERS) == 0
+
+
+@pytest.mark.parametrize("count", [12, pytest.param(200, marks=pytest.mark.soak)])
+async def test_many_names_at_once_get_a_certificate_each_and_none_twice(
+    deployment: Deployment, count: int
+) -> None:
+    trusted = await deployment.authority.clients()
+    before = await deployment.edge.metric(ORDERS, result="issued")
+    names = [f"n{number}.of{count}.example.eu" for number in range(count)]
+    await deployment.publish(*names)
+    async with asyncio.TaskGroup() as tasks:
+        fetches = [tasks.create_task(deployment.fetch(name, trusted)) for name in names[:12]]
+    await deployment.edge.reaches(before + count, ORDERS, result="issued")
+
+    assert all(fetch.result().endswith(b"hello") for fetch in fetches)
+    assert await deployment.edge.metric(ORDERS, result="issued") == before + count
+    assert await deployment.edge.metric(ORDERS, result="failed") == 0
