@@ -4,13 +4,21 @@ import asyncio
 import socket
 import threading
 
+import pytest
 from structlog.testing import capture_logs
 from support.tunnel import SERVICE, until
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.data_plane.origin_feed import OriginFeed
 from towonel.agent.origin_log import OriginLog
-from towonel.agent.worker.messages import Down, Origins, Refused, Resolved, name_service
+from towonel.agent.worker.messages import (
+    Down,
+    HeadersUnread,
+    Origins,
+    Refused,
+    Resolved,
+    name_service,
+)
 from towonel.runtime.dns.lookups import Answer, LookupThreads
 from towonel.runtime.dns.resolver import Resolver
 from towonel.wire.errors import Code
@@ -113,3 +121,15 @@ async def test_the_address_of_an_origin_that_was_replaced_meanwhile_is_told_to_n
     assert [each for each in told if isinstance(each, Resolved)] == [
         Resolved(NAME, (("127.0.0.2", 8443),))
     ]
+
+
+@pytest.mark.parametrize(("gets_plaintext", "events"), [(False, 1), (True, 0)])
+async def test_only_an_origin_of_tls_is_suspected_of_not_reading_its_header(
+    *, gets_plaintext: bool, events: int
+) -> None:
+    origin = Origin("127.0.0.1", 1, ProxyProtocol.V2, gets_plaintext=gets_plaintext)
+    feed = OriginFeed([Service(SERVICE, origin)], Resolver(), OriginLog(), list[Down]().append)
+    with capture_logs() as logs:
+        feed.log(HeadersUnread(name_service(SERVICE), 1))
+
+    assert len(logs) == events

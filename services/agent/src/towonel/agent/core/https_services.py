@@ -1,5 +1,7 @@
 """HTTPS services: each has a hostname, to which clients connect on the edges' own port."""
 
+from copy import replace
+
 from towonel.agent.core.checks.check_fields import BALANCE_FIELDS, read_affinity, read_check
 from towonel.agent.core.service_items import (
     CLIENT_FIELDS,
@@ -38,6 +40,7 @@ def _parse(item: Item) -> Service | None:
     if hostname is None or origin is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.HTTPS, hostname)
+    origin = replace(origin, gets_plaintext=is_terminated)
     return Service(key, origin, mode, clients=clients, check=check, is_sticky=is_sticky)
 
 

@@ -38,6 +38,7 @@ class Origin:
         idle_timeout_s: for which a client may send and get nothing; 0 is for ever.
         max_unanswered_bytes: that it may send to a UDP client since that one was last heard; 0 of other services.
         last_port: of a range, of which `port` is the first: each client gets the port that it used.
+        gets_plaintext: whether an edge ends the TLS of its clients.
     """
 
     host: str
@@ -46,6 +47,7 @@ class Origin:
     idle_timeout_s: int = 0
     max_unanswered_bytes: int = 0
     last_port: int | None = None
+    gets_plaintext: bool = False
 
     @property
     def ports(self) -> tuple[int, int] | None:

@@ -87,7 +87,7 @@ class OriginFeed:
             code, origin = Code(event.code), self._origins.get(key)
             detail = _DETAILS.get(code) or ("" if origin is None else f"origin {origin}")
             self._log.refuse(key, code, detail, times=event.count)
-        elif key in self._origins:
+        elif key in self._origins and not self._origins[key].gets_plaintext:
             self._log.hint(key, self._origins[key], times=event.count)
 
     async def _answer(self, service: ServiceName) -> None:
