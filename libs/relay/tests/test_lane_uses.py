@@ -193,7 +193,7 @@ def test_after_a_silent_lane_the_next_one_is_asked_at_once(edge: Relay, peer: La
     use, client = open_use(edge)
     with client:
         assert receive(peer.sock, 4)[0] >> 4 == FrameType.OPEN
-        edge.pass_time(0.8)
+        edge.pass_time(1.3)
 
         edge.wait(lambda: use.failures == [(Code.SESSION_SILENT, False)])
         assert edge.edge.session.silent_lanes == 2

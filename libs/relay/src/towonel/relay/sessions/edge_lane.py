@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PING_AFTER_S: Final = 0.25  # without an answer to OPEN
 PONG_S: Final = 1.0
-LATER_PONG_S: Final = 0.5  # after a lane of the same session that answered nothing
 UNSENT_S: Final = 60.0  # for which an agent may take nothing of what a use has left behind
 
 
@@ -167,7 +166,7 @@ class EdgeLane(Lane):
 
     def _ping(self) -> None:
         self._pinged = True
-        self.loop.wheel.arm(self, LATER_PONG_S if self.session.silent_lanes else PONG_S)
+        self.loop.wheel.arm(self, PONG_S)
         if self.clear:  # else it has not even taken the OPEN
             self.send_frame(lanes.encode_head(FrameType.PING, 0, PROBE_BYTES) + bytes(PROBE_BYTES))
 
