@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from support.balance_schemas import BALANCE
+
 from towonel.agent.core.udp_services import MAX_UNANSWERED_BYTES
 from towonel.agent.settings import AgentSettings
 from towonel.edge.settings import EdgeSettings
@@ -172,6 +174,7 @@ SERVICE = fields(
     proxy_protocol=one_of("v2", "none"),
     tls_mode=one_of("passthrough", "terminate"),
     **CIDRS,
+    **BALANCE,
 )
 PORT_SERVICE: dict[str, Schema] = {
     "name": {"type": "string", "minLength": 1, "maxLength": 64},
@@ -180,6 +183,7 @@ PORT_SERVICE: dict[str, Schema] = {
     "listen_port_range": PORT_RANGE,
     "idle_timeout_secs": {"type": "integer", "minimum": 1, "maximum": 86_400},
     **CIDRS,
+    **BALANCE,
 }
 HAS_PORTS: Schema = {  # one, or a range, of which clients get the same port of a host
     "if": {"required": ["listen_port_range"]},

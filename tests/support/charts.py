@@ -24,15 +24,18 @@ EDGE: Values = {
     "advertisedAddresses": ["$(EDGE_NAME).example.eu:443"],
 }
 SERVICES = [{"hostname": "app.example.eu", "origin": "app:443", "proxy_protocol": "none"}]
+CHECK = {"type": "http", "path": "/healthz", "origin": "wg:8080", "interval_secs": 10}
 AGENT: Values = {"token": {"existingSecret": "invite"}, "services": SERVICES}
 PORT_SERVICES: Values = {
     "tcpServices": [
         {"name": "ssh", "origin": "forgejo:22", "listen_port": 2222, "idle_timeout_secs": 3600},
-        {"name": "db", "origin": "db:5432", "listen_port": "auto", "proxy_protocol": "v2"},
+        {"name": "db", "origin": "db:5432", "listen_port": "auto", "proxy_protocol": "v2"}
+        | {"check": "tcp"},
     ],
     "udpServices": [
         {"name": "dns", "origin": "resolver:53", "listen_port": 5353, "idle_timeout_secs": 5},
-        {"name": "vpn", "origin": "wg:51820", "listen_port": "auto", "max_unanswered_bytes": 10**9},
+        {"name": "vpn", "origin": "wg:51820", "listen_port": "auto", "max_unanswered_bytes": 10**9}
+        | {"check": CHECK, "affinity": "client"},
         {"name": "game", "origin": "game", "listen_port_range": "27015-27030"},
     ],
 }

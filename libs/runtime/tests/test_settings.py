@@ -215,6 +215,23 @@ def test_what_must_be_set_is_asked_for_even_then(monkeypatch: pytest.MonkeyPatch
         load_partly(Example)
 
 
+def test_a_set_of_texts_is_shown_as_a_list_and_nothing_where_it_is_empty() -> None:
+    class Sets(Settings):
+        """Settings with sets."""
+
+        prefixes: ClassVar[tuple[str, ...]] = ("EXAMPLE_",)
+        none: frozenset[str] = Field(
+            default=frozenset(), validation_alias="EXAMPLE_NONE", description="None."
+        )
+        some: frozenset[str] = Field(
+            default=frozenset({"b", "a"}), validation_alias="EXAMPLE_SOME", description="Some."
+        )
+
+    found = {variable.name: variable.default for variable in variables(Sets)}
+
+    assert (found["EXAMPLE_NONE"], found["EXAMPLE_SOME"]) == ("", "a,b")
+
+
 def test_variables_lists_every_setting() -> None:
     found = {variable.name: variable for variable in variables(Example)}
 

@@ -71,6 +71,18 @@ MISTAKES = [
         "towonel-agent", "services", [{"hostname": "a.b", "origin": "app"}], "services/0/origin"
     ),
     Mistake("towonel-agent", "services", [{"host": "a.b", "origin": "app:1"}], "hostname"),
+    Mistake(
+        "towonel-agent",
+        "services",
+        [{"hostname": "a.b", "origin": "app:1", "check": "icmp"}],
+        "services/0/check",
+    ),
+    Mistake(
+        "towonel-agent",
+        "services",
+        [{"hostname": "a.b", "origin": "app:1", "affinity": "cookie"}],
+        "services/0/affinity",
+    ),
     Mistake("towonel-agent", "servicesConfigMap.name", "services", "services"),
     Mistake("towonel-agent", "tcpServices", [{"name": "ssh", "origin": "a:1"}], "listen_port"),
     Mistake(

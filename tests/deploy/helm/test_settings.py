@@ -6,6 +6,7 @@ import pytest
 from support.chart_schemas import OWN_VARIABLES, PROGRAMS, UNUSED_VARIABLES, setting_names
 from support.charts import AGENT, CASES, EDGE, HUB, kinds, objects, program_variables, render
 
+from towonel.agent.core.checks.origin_check import CheckKind, OriginCheck
 from towonel.agent.settings import SERVICE_FIELDS
 from towonel.runtime.settings import load, variables
 
@@ -101,6 +102,9 @@ def test_services_of_an_agent_are_what_its_program_reads() -> None:
     assert (ssh.port, ssh.origin.idle_timeout_s, db.port) == (2222, 3600, "auto")
     assert (dns.port, dns.origin.idle_timeout_s) == (5353, 5)
     assert (vpn.port, vpn.origin.max_unanswered_bytes) == ("auto", 10**9)
+    assert db.check == OriginCheck(CheckKind.TCP)
+    assert vpn.check == OriginCheck(CheckKind.HTTP, "/healthz", ("wg", 8080), interval_s=10)
+    assert vpn.is_sticky
     assert (game.ports, str(game.origin)) == ("27015-27030", "game:27015-27030")
 
 

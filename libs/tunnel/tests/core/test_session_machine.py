@@ -201,6 +201,20 @@ def test_an_agent_changes_its_hints_also_while_it_goes_away() -> None:
     assert dialogue.machine.state is State.GOING_AWAY
 
 
+def test_hints_that_change_without_end_end_the_session() -> None:
+    dialogue = Dialogue().open()
+    services = tuple(ServiceKey(ServiceKind.TCP, f"s{number}") for number in range(999))
+    dialogue.hear(ServicesChanged(services), 102)
+    flips = [Hints(failing=b"\xff" * 125), Hints()] * 10
+
+    assert all(len(dialogue.hear(each, 102)) == 1 for each in flips)
+    assert dialogue.hear(flips[1], 102) == []  # nothing new costs nothing
+    assert len(dialogue.hear(flips[0], 104)) == 1
+    assert dialogue.hear(flips[1], 104) == ended(
+        Code.RATE_LIMITED, "hints about ever other services"
+    )
+
+
 def test_hints_about_services_that_are_served_no_more_are_forgotten() -> None:
     dialogue = Dialogue().open()
     dialogue.hear(Hints(7, b"\x01", b"\x01"), 102)

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.origins import Certificates, silent_port
@@ -42,9 +43,11 @@ class Web:
 
 
 @contextlib.asynccontextmanager
-async def serving(web: Web, tls: Certificates | None = None) -> AsyncGenerator[Web]:
+async def serving(
+    web: Web, tls: Certificates | None = None, host: str = "127.0.0.1"
+) -> AsyncGenerator[Web]:
     context = None if tls is None else tls.server(NAME)
-    async with await asyncio.start_server(web.serve, "127.0.0.1", 0, ssl=context) as server:
+    async with await asyncio.start_server(web.serve, host, 0, ssl=context) as server:
         web.port = server.sockets[0].getsockname()[1]
         yield web
 
@@ -54,8 +57,11 @@ async def probe(
     check: OriginCheck,
     key: ServiceKey = WEB,
     proxied: ProxyProtocol = ProxyProtocol.NONE,
+    **origin: Any,
 ) -> str | None:
-    service = Service(key, Origin("127.0.0.1", port, proxied))
+    service = Service(
+        key, Origin(**{"host": "127.0.0.1", **origin}, port=port, proxy_protocol=proxied)
+    )
     return await OriginProbe(OriginDialer(Resolver(), 1)).run(service, check)
 
 
@@ -93,6 +99,20 @@ async def test_an_origin_of_tls_is_asked_inside_it(key: ServiceKey, tmp_path: Pa
 
     hosts = {WEB: b"app.example.eu", ANY: b"check.example.eu", SSH: b"127.0.0.1"}
     assert b"\r\nHost: " + hosts[key] + b"\r\n" in web.asked[0]
+
+
+async def test_an_address_of_ipv6_stands_in_brackets_where_it_is_asked_for() -> None:
+    async with serving(Web(b"HTTP/1.1 200\r\n\r\n"), host="::1") as web:
+        assert await probe(web.port, OriginCheck(CheckKind.HTTP), SSH, host="::1") is None
+
+    assert b"\r\nHost: [::1]\r\n" in web.asked[0]
+
+
+async def test_the_first_port_of_a_range_is_asked_and_named() -> None:
+    async with serving(Web(b"HTTP/1.1 503\r\n")) as web:
+        problem = await probe(web.port, OriginCheck(CheckKind.HTTP), SSH, last_port=65_535)
+
+    assert problem == f"127.0.0.1:{web.port}: answers / with HTTP/1.1 503"
 
 
 async def test_an_origin_that_speaks_no_tls_fails_a_check_of_it() -> None:

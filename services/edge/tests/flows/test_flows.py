@@ -168,6 +168,18 @@ def test_flows_of_a_route_that_ends_are_cut_and_their_clients_get_none(edge: Edg
     assert refused.tenant_id is None
 
 
+def test_a_route_that_ends_says_nothing_of_flows_that_have_ended_before(edge: EdgeFlows) -> None:
+    agent = edge.add_agent()
+    _, gone = edge.begin(agent)
+    agent.send(gone, ENDED, datagrams.encode_ended(Code.NORMAL))
+    edge.loop.turn()
+    _, number = edge.begin(agent)
+    edge.flows.end_route(PORT)
+    edge.loop.turn()
+
+    assert agent.take() == [ended(number, Code.NO_ROUTE)]
+
+
 def test_a_route_that_is_set_again_changes_nothing(edge: EdgeFlows) -> None:
     agent = edge.add_agent()
     client, number = edge.begin(agent)

@@ -67,6 +67,13 @@ def test_a_document_creates_changes_deletes_and_leaves_alone() -> None:
         created=(tcp("ssh", 2222),), changed=(changed,), deleted=(three,), unchanged=1
     )
     assert not found.is_empty
+    assert found.size == 3
+
+
+def test_each_port_of_a_range_is_a_change() -> None:
+    before, after = (replace(tcp("game", 2000), last_port=last) for last in (2009, 2010))
+
+    assert plan(A, [after], current(before)).size == 11 + 10
 
 
 def test_the_same_document_again_changes_nothing() -> None:

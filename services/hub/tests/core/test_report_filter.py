@@ -25,11 +25,12 @@ def filtered(
     *services: str,
     tenants: tuple[bytes, ...] = (),
     known: RouteHistory | None = None,
+    failing: str = "",
 ) -> EdgeReport:
     session: dict[str, Any] = {
         "session_id": "ab" * 16, "agent_id": "cd" * 32, "tenant_id": tenant.hex(), "group": "g",
         "peer": "192.0.2.1:1", "since_ms": 1, "services": list(services), "active_streams": 1,
-        "software": "agent/1",
+        "software": "agent/1", "failing": failing,
     }  # fmt: skip
     report = {
         "version": "1", "started_at_ms": 1, "sessions_active": 1, "sessions": [session], **COUNTS,
@@ -71,6 +72,15 @@ def test_names_without_a_route_of_that_tenant_are_left_out() -> None:
 
     assert session.services == ["https:a.eu"]
     assert others.services == ["https:*.b.eu"]
+
+
+def test_origins_that_fail_are_those_of_the_services_that_are_left() -> None:
+    services = ("https:c.eu", "https:a.eu", "tcp:ssh")
+    (session,) = filtered(MINE, *services, failing="05").sessions  # the first and the last
+    (whole,) = filtered(MINE, "https:a.eu", "tcp:ssh", failing="01").sessions
+
+    assert session.services_failing == ["tcp:ssh"]
+    assert whole.services_failing == ["https:a.eu"]
 
 
 def test_tenants_with_neither_route_nor_session_are_left_out() -> None:

@@ -255,4 +255,6 @@ def _to_text(value: object) -> str:
         parts = cast("tuple[object, ...]", value)
         is_address = len(parts) == 2 and isinstance(parts[1], int)  # noqa: PLR2004 host and port
         return (":" if is_address else ",").join(str(part) for part in parts)
+    if isinstance(value, frozenset):
+        return ",".join(sorted(map(str, cast("frozenset[object]", value))))
     return str(value)

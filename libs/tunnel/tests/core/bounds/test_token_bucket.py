@@ -12,6 +12,14 @@ def test_a_burst_is_let_through_and_then_so_many_a_second() -> None:
     assert not bucket.take(100.9)
 
 
+def test_several_are_taken_together_or_none_of_them() -> None:
+    bucket = TokenBucket(per_s=1, burst=5, now=0)
+
+    assert bucket.take(0, 4)
+    assert not bucket.take(0, 2)
+    assert bucket.take(0)
+
+
 def test_what_does_not_fit_is_lost() -> None:
     bucket = TokenBucket(per_s=1, burst=2, now=0)
     bucket.add(100)

@@ -30,6 +30,7 @@ from towonel.edge.sessions import Sessions
 from towonel.tunnel.session import Session
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
+from towonel.wire.session.balance_hints import to_bits
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
 EDGE_TEXTS = 25  # names of fields and values beside the lists
@@ -208,13 +209,8 @@ def _report_session(session: Session, services: list[str], way: SessionWay) -> S
         way_reason=way.reason,
         lanes=(way.lanes.idle, way.lanes.in_use, way.lanes.wanted),
         weight=session.hints.weight,
-        failing=_to_bits(key in failing for key in services),
+        failing=to_bits(key in failing for key in services).hex(),
     )
-
-
-def _to_bits(flags: Iterable[bool]) -> str:
-    number = sum(1 << place for place, flag in enumerate(flags) if flag)
-    return number.to_bytes(-(-number.bit_length() // 8), "little").hex()
 
 
 def _report_listener(name: PublicName, failure: ListenerFailure | None) -> ListenerReport:

@@ -250,7 +250,7 @@ class HubSettings(TelemetrySettings):
         gt=0,
         le=1_000_000,
         validation_alias="TOWONEL_HUB_ROUTE_CHANGES_PER_SEC",
-        description="Services a second that a tenant may add, change or remove.",
+        description="Services a second that a tenant may add, change or remove; of a range of ports each port counts.",
     )
     route_changes_burst: int = Field(
         default=10_000,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from towonel.identity.grants import Grant
+from towonel.tunnel.core.bounds.token_bucket import TokenBucket
 from towonel.tunnel.core.events import (
     Command,
     EdgesRequested,
@@ -35,6 +36,11 @@ from towonel.wire.messages import (
 )
 from towonel.wire.names import ServiceKey
 from towonel.wire.session.balance_hints import BalanceHints, Hints, unpack
+
+# Services that hints mark otherwise than before, of each of which all workers hear: all 1000 that an agent may have
+# come and go with one origin every two seconds.
+MARKS_AT_ONCE = 20_000
+MARKS_PER_S = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class SessionMachine(Machine):
         self._renew_s = timing.renew_s
         self._renewed_at: float | None = None
         self._agent: AdmittedAgent | None = None
+        self._marks = TokenBucket(MARKS_PER_S, MARKS_AT_ONCE, now)
         self._welcome = Welcome(session_id, lane_secret)
 
     @property
@@ -135,12 +142,14 @@ class SessionMachine(Machine):
         self._agent = replace(before, services=services, hints=before.hints.keep(services))
         return [ReportServicesChanged(before.services, before.hints)]
 
-    def _change_hints(self, event: MessageReceived[Hints], _now: float) -> list[Command]:
-        """Share out clients as the agent asks for from now on."""
+    def _change_hints(self, event: MessageReceived[Hints], now: float) -> list[Command]:
+        """Check how much changes, and how often; share out clients as the agent asks for from now on."""
         before, hints = self.agent, unpack(event.message, self.agent.services)
-        self._agent = replace(before, hints=hints)
         if hints == before.hints:
             return []
+        if not self._marks.take(now, 1 + len(hints.find_marked_anew(before.hints))):
+            raise Denied(Code.RATE_LIMITED, "hints about ever other services")
+        self._agent = replace(before, hints=hints)
         return [ReportServicesChanged(before.services, before.hints)]
 
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:

@@ -80,8 +80,8 @@ NO_MESSAGE: Final = Hints()
 def pack(hints: BalanceHints, services: Iterable[ServiceKey]) -> Hints:
     """Return the message with the hints about these services, which are all that the agent has."""
     ordered = sorted(services)
-    failing = _to_bits(each in hints.failing for each in ordered)
-    return Hints(hints.weight, failing, _to_bits(each in hints.sticky for each in ordered))
+    failing = to_bits(each in hints.failing for each in ordered)
+    return Hints(hints.weight, failing, to_bits(each in hints.sticky for each in ordered))
 
 
 def unpack(message: Hints, services: Iterable[ServiceKey]) -> BalanceHints:
@@ -111,7 +111,8 @@ def write_hints(message: Hints) -> Mapping[str, Any]:
     return {"weight": message.weight, "failing": message.failing, "sticky": message.sticky}
 
 
-def _to_bits(flags: Iterable[bool]) -> bytes:
+def to_bits(flags: Iterable[bool]) -> bytes:
+    """Return a bit for each flag: the first is the lowest of the first byte, and bytes of none at the end are left out."""
     number = sum(1 << place for place, flag in enumerate(flags) if flag)
     return number.to_bytes(-(-number.bit_length() // 8), "little")
 

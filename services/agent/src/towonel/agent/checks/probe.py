@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
+from copy import replace
 from typing import Final
 
 from towonel.agent.core.checks.origin_check import CheckKind, OriginCheck
@@ -33,7 +34,7 @@ class OriginProbe:
 
     async def run(self, service: Service, check: OriginCheck) -> str | None:
         """Return what is wrong with the origin of a service, or None where it is as it should be."""
-        origin = service.origin
+        origin = replace(service.origin, last_port=None)  # of a range the first port
         if check.address is not None:
             origin = Origin(*check.address, ProxyProtocol.NONE)
         try:
@@ -67,8 +68,9 @@ class OriginProbe:
         try:
             if check.kind is CheckKind.TLS:
                 return None
+            host = f"[{name}]" if ":" in name else name
             writer.write(
-                f"GET {check.path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: towonel-agent\r\n"
+                f"GET {check.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: towonel-agent\r\n"
                 "Accept: */*\r\nConnection: close\r\n\r\n".encode()
             )
             line = await reader.readline()

@@ -12,6 +12,7 @@ from typing import Final
 from towonel.edge.core.balance import SESSION_CODES, Balancer
 from towonel.edge.flows.client_flow import ClientFlow, FlowKey, PortRoute
 from towonel.edge.flows.counters import FlowCounters
+from towonel.edge.flows.flow_ports import FlowPorts
 from towonel.edge.flows.limits import OVER_BANDWIDTH, FlowLimits
 from towonel.edge.flows.messages import Counters, Refused
 from towonel.edge.flows.sessions import AgentSession, AgentSessions
@@ -66,22 +67,19 @@ class Flows:
         )
         self._limits = limits
         self._table = FlowTable[FlowKey, ClientFlow](most)
-        self._routes: dict[int, PortRoute] = {}
+        self._ports = FlowPorts()
 
     # What control says.
 
     def set_route(self, port: int, route: PortRoute) -> None:
         """Take flows of a port's clients to another service; those to the one before end."""
-        if self._routes.get(port) != route:
-            self.end_route(port)
-            self._routes[port] = route
+        for flow in self._ports.set_route(port, route):
+            self._end(flow, Code.NO_ROUTE)
 
     def end_route(self, port: int) -> None:
         """End the flows of a port."""
-        self._routes.pop(port, None)
-        for flow in self._table:
-            if flow.key.port == port:
-                self._end(flow, Code.NO_ROUTE)
+        for flow in self._ports.end_route(port):
+            self._end(flow, Code.NO_ROUTE)
 
     def end_session(self, session_id: bytes) -> None:
         """End a session's flows: its clients get others with what they send next."""
@@ -146,7 +144,7 @@ class Flows:
         Raises:
             TowonelError: the client gets none.
         """
-        route = self._routes.get(key.port)
+        route = self._ports.find_route(key.port)
         if route is None:
             raise Unavailable(Code.NO_ROUTE, f"udp:{key.port}")
         address = unmap(ip_address(key.client.address[0]))
@@ -166,6 +164,7 @@ class Flows:
         )
         self.counters.open(route.tenant_id)
         evicted = self._table.add(key, flow)
+        self._ports.add(flow)
         if evicted is not None:
             self._tell_end(evicted, Code.LIMIT_EXCEEDED)
             self._release(evicted, Code.LIMIT_EXCEEDED)
@@ -199,7 +198,7 @@ class Flows:
 
     def _refuse(self, key: FlowKey, error: TowonelError) -> None:
         host, port, *_ = key.client.address
-        route = self._routes.get(key.port)
+        route = self._ports.find_route(key.port)
         peer = str(unmap(ip_address(host))), port
         if route is None:
             self.counters.refuse(error.code, error.detail, peer)
@@ -291,6 +290,7 @@ class Flows:
 
     def _release(self, flow: ClientFlow, code: Code) -> None:
         flow.session.flows.pop(flow.number, None)
+        self._ports.remove(flow)
         self._limits.release(flow.source, flow.tenant_id)
         self.counters.end(flow.tenant_id, code)
 

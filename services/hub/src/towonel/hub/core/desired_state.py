@@ -31,8 +31,9 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """The number of changes."""
-        return len(self.created) + len(self.changed) + len(self.deleted)
+        """The number of changes; of a range each port is one, which edges open or close."""
+        routes = (*self.created, *self.changed, *self.deleted)
+        return sum(max(1, len(route.ports)) for route in routes)
 
     @property
     def is_empty(self) -> bool:

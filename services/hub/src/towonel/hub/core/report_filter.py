@@ -7,6 +7,7 @@ from towonel.hub.core.route_history import RouteHistory
 from towonel.wire.addresses import is_port
 from towonel.wire.names import ServiceKind
 from towonel.wire.policy.port_ranges import parse_range
+from towonel.wire.session.balance_hints import to_bits
 
 
 def filter_report(report: EdgeReport, known: RouteHistory) -> EdgeReport:
@@ -27,7 +28,9 @@ def _filter_session(session: SessionReport, known: RouteHistory) -> SessionRepor
     services = [key for key in session.services if _is_published(tenant_id, key, known)]
     if len(services) == len(session.services):  # as a rule
         return session
-    return session.model_copy(update={"services": services})
+    failing = set(session.services_failing)
+    bits = to_bits(key in failing for key in services).hex()
+    return session.model_copy(update={"services": services, "failing": bits})
 
 
 def _is_published(tenant_id: bytes, key: str, known: RouteHistory) -> bool:

@@ -25,12 +25,12 @@ class TokenBucket:
         self._refill(now)
         return self._tokens >= self._burst
 
-    def take(self, now: float) -> bool:
-        """Take a token, or return False where there is none."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Take so many tokens, or none and return False where there are not as many."""
         self._refill(now)
-        if self._tokens < 1:
+        if self._tokens < count:
             return False
-        self._tokens -= 1
+        self._tokens -= count
         return True
 
     def _refill(self, now: float) -> None:
