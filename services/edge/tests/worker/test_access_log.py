@@ -6,11 +6,12 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, override
 
 import pytest
 from structlog.testing import capture_logs
+from support.absent_upstream import AbsentUpstream
 from support.clients import client_hello
 from support.edge_front import LINES_PER_SECOND, Front
 from support.lane_peers import LanePeer, dial_lane, read_open
@@ -24,7 +25,7 @@ from towonel.edge.worker.messages import SessionAdmitted, SessionServices
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire import lanes
-from towonel.wire.errors import Code, Unavailable
+from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.lanes import FrameType
 from towonel.wire.names import ServiceKind
@@ -51,18 +52,6 @@ OF_LANE = {
     "bytes_in": len(HELLO),
     "bytes_out": 6,
 }
-
-
-@dataclass
-class Absent(Upstream):
-    """Upstream that never opens."""
-
-    clients: list[ClientConnection] = field(default_factory=list[ClientConnection])
-
-    @override
-    async def open(self, client: ClientConnection) -> Pipe:
-        self.clients.append(client)
-        raise Unavailable(Code.NO_AGENT)
 
 
 @pytest.fixture
@@ -109,7 +98,7 @@ async def use_lane(edge: Front, lane: LanePeer) -> tuple[tuple[str, int], str | 
 async def test_a_client_of_a_lane_is_one_line(
     start: StartFront, counted: Counted, lines: list[Line]
 ) -> None:
-    async with start(Absent(), share=1.0) as edge:
+    async with start(AbsentUpstream(), share=1.0) as edge:
         lane = await asyncio.to_thread(dial_lane, ("127.0.0.1", edge.port))
         await until(lambda: counted("lanes_admitted_total", way="lane") == 1)
         address, trace = await use_lane(edge, lane)
@@ -126,7 +115,7 @@ async def test_a_client_of_a_lane_is_one_line(
 async def test_a_client_that_control_cannot_serve_is_one_line(
     start: StartFront, lines: list[Line]
 ) -> None:
-    upstream = Absent()
+    upstream = AbsentUpstream()
     async with start(upstream, share=1.0, secret=b"") as edge:
         reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
         writer.write(HELLO)
@@ -178,7 +167,7 @@ async def test_a_client_of_a_stream_is_one_line(
 async def test_refused_clients_are_lines_until_there_are_enough(
     start: StartFront, counted: Counted, lines: list[Line]
 ) -> None:
-    async with start(Absent(), share=1.0) as edge:
+    async with start(AbsentUpstream(), share=1.0) as edge:
         for _ in range(3 * LINES_PER_SECOND):
             reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
@@ -197,7 +186,7 @@ async def test_refused_clients_are_lines_until_there_are_enough(
 async def test_no_client_is_a_line_where_that_is_off(
     start: StartFront, counted: Counted, lines: list[Line]
 ) -> None:
-    upstream = Absent()
+    upstream = AbsentUpstream()
     async with start(upstream, share=0.0, secret=b"") as edge:
         reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
         writer.write(HELLO)

@@ -8,9 +8,9 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import override
 
 import pytest
+from support.absent_upstream import AbsentUpstream
 from support.clients import client_hello
 from support.edge_front import Front, StartedWorkers
 from support.fork_server import preload, start_worker
@@ -20,11 +20,8 @@ from support.tunnel import until
 
 from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices
-from towonel.tunnel.pipe import Pipe
 from towonel.wire import lanes
-from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.lanes import FrameType
 from towonel.wire.names import ServiceKind
@@ -45,23 +42,11 @@ LANES = 6
 
 
 @dataclass
-class Counting(Upstream):
-    """Upstream that never opens, and counts who came."""
-
-    clients: list[ClientConnection] = field(default_factory=list[ClientConnection])
-
-    @override
-    async def open(self, client: ClientConnection) -> Pipe:
-        self.clients.append(client)
-        raise Unavailable(Code.NO_AGENT)
-
-
-@dataclass
 class Edge:
     """Edge with a session, and lanes that an agent dials to it."""
 
     front: Front
-    upstream: Counting
+    upstream: AbsentUpstream
     doors: list[int]
     lanes: list[LanePeer] = field(default_factory=list[LanePeer])
     clients: list[Streams] = field(default_factory=list[Streams])
@@ -96,7 +81,7 @@ def start(front: StartFront, counted: Counted) -> StartEdge:
     async def start(
         workers: int, lane_count: int = LANES, *, spread: bool = False, **options: object
     ) -> AsyncIterator[Edge]:
-        table, upstream = RouteTable(), Counting()
+        table, upstream = RouteTable(), AbsentUpstream()
         table.apply(RouteDelta(1, snapshot=True, routes=(ROUTE,)))
         async with front(table, upstream, has_agent=False, workers=workers, **options) as edge:
             made = Edge(edge, upstream, [edge.open_door(number) for number in range(workers)])

@@ -4,10 +4,10 @@ import asyncio
 import select
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
-from typing import override
+from dataclasses import replace
 
 import pytest
+from support.absent_upstream import AbsentUpstream
 from support.clients import client_hello
 from support.edge_front import Front
 from support.lane_peers import OF_TESTS, LanePeer, dial_lane, read_open
@@ -15,11 +15,8 @@ from support.relay import SECRET, SESSION
 from support.tunnel import until
 
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices
-from towonel.tunnel.pipe import Pipe
 from towonel.wire import lanes
-from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.lanes import FrameType
 from towonel.wire.names import ServiceKind
@@ -30,25 +27,13 @@ ROUTE = Route(ServiceKind.HTTPS, NAME, TENANT)
 type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
 
 
-@dataclass
-class Streams(Upstream):
-    """Upstream that opens no stream, and keeps who wanted one."""
-
-    clients: list[ClientConnection] = field(default_factory=list[ClientConnection])
-
-    @override
-    async def open(self, client: ClientConnection) -> Pipe:
-        self.clients.append(client)
-        raise Unavailable(Code.NO_AGENT)
+@pytest.fixture
+def streams() -> AbsentUpstream:
+    return AbsentUpstream()
 
 
 @pytest.fixture
-def streams() -> Streams:
-    return Streams()
-
-
-@pytest.fixture
-async def edge(front: StartFront, streams: Streams) -> AsyncIterator[Front]:
+async def edge(front: StartFront, streams: AbsentUpstream) -> AsyncIterator[Front]:
     table = RouteTable()
     table.apply(RouteDelta(1, snapshot=True, routes=(ROUTE,)))
     async with front(table, streams, has_agent=False) as edge:
@@ -80,7 +65,7 @@ async def connect(edge: Front) -> asyncio.StreamWriter:
 
 
 async def test_a_client_of_an_agent_without_a_free_lane_does_not_go_to_the_standby(
-    edge: Front, streams: Streams, peers: list[LanePeer], counted: Callable[..., float]
+    edge: Front, streams: AbsentUpstream, peers: list[LanePeer], counted: Callable[..., float]
 ) -> None:
     peers += await dial(edge, SESSION, STANDBY)
     await until(lambda: counted("lanes_admitted_total", way="lane") == 2)
