@@ -26,6 +26,7 @@ LISTED: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text
 ]["compiled"]
 GROUP = UNIT.removesuffix("__mypyc")
 BUILD = "--in-this-folder"  # for the process that compiles
+WHOLE = 2  # the level of -O from which all is one program; below, each module is a file of its own
 
 
 def find_sources() -> list[Path]:
@@ -82,12 +83,20 @@ def compile_into(
 def build_here(optimize: str, files: list[str]) -> None:
     """Compile files of the current folder, each beside its source."""
     from mypyc.build import mypycify  # noqa: PLC0415 takes half a second
+    from parallel_build import ParallelBuild  # noqa: PLC0415 of setuptools, too
     from setuptools import setup  # type: ignore[import-untyped] # noqa: PLC0415
 
     options = ["--namespace-packages", "--explicit-package-bases", "--follow-imports=silent"]
-    extensions = mypycify([*options, *files], opt_level=optimize, debug_level="0", group_name=GROUP)
+    extensions = mypycify(
+        [*options, *files],
+        opt_level=optimize,
+        debug_level="0",
+        multi_file=int(optimize) < WHOLE,
+        group_name=GROUP,
+    )
     arguments = ["--quiet", "build_ext", "--inplace"]
-    setup(name=GROUP, packages=[], ext_modules=extensions, script_args=arguments)
+    commands = {"build_ext": ParallelBuild}
+    setup(name=GROUP, packages=[], ext_modules=extensions, script_args=arguments, cmdclass=commands)
 
 
 def main() -> None:
