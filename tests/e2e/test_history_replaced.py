@@ -51,10 +51,10 @@ async def test_an_edge_that_was_away_meanwhile_gets_what_there_is_now(tmp_path: 
             stack = Stack(runner, tmp_path / "state")
             hub = await stack.start_hub(**on_postgres(server.dsn(name)))
             one, two = await publish(stack, "one.eu"), await publish(stack, "two.eu")
+            edge = await stack.start_edge()  # whose registration is a revision
             await hub.program.stop()
             await asyncio.to_thread(server.copy, name, "older")
             await stack.restart(hub)
-            edge = await stack.start_edge()
             undone = await revoke(stack, one)
             await until(stack.edges_are_up_to_date)
             await until(lambda: saved_names(stack) == {"two.eu"})

@@ -255,7 +255,7 @@ async def test_a_revision_that_cannot_be_read_keeps_no_edge_waiting(
                     )
                     for _ in range(bounds.edge_requests)
                 ]
-            answers = {replace(task.result(), tag=None) for task in requested}
+            answers = {replace(task.result(), tag=None, edge_list=None) for task in requested}
         async with asyncio.timeout(20):
             while (await client.follow_routes(hub.context.keys.node, 1)).revision < second.revision:
                 await asyncio.sleep(0.05)

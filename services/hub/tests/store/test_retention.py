@@ -54,7 +54,7 @@ IN_PARTS = replace(KEEP, rows_at_once=4)
 KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
     "a signed request": (
         lambda n, at: NonceRow(domain="d", signer=key(n), timestamp_ms=at),
-        120_000,
+        retention.NONCE_MS,
     ),
     "an answer to a repeated create": (
         lambda n, at: AnswerRow(answer_id=key(n), request_hash=b"", sealed=b"", created_at_ms=at),
