@@ -18,6 +18,7 @@ _DIFFERENCES = (
     (re.compile(r"::[A-Z]+"), ""),  # the type of a parameter
     (re.compile(r'"'), ""),
     (re.compile(r"%%"), "%"),
+    (re.compile(r" IS DISTINCT FROM \?"), " IS NOT ?"),
     (re.compile(r" OFFSET \?| RETURNING .*"), ""),
     # An empty list, of SQLite and of Postgres.
     (re.compile(r"\(SELECT [^()]*(?:\([^()]*\))?[^()]* WHERE 1!=1\)"), "(?)"),

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from support.callers import code_of
 from support.hub import TestHub, new_key, registration, state, tenant_of
 
@@ -16,6 +17,7 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import InviteToken
 
 
+@pytest.mark.both_databases
 async def test_a_proven_invite_gives_a_grant_and_the_edges(hub: TestHub) -> None:
     token, agent, client = await hub.invite("a.eu"), new_key(), hub.client()
     await client.register_edge(hub.context.keys.node, registration(hub.context.keys.node))

@@ -116,6 +116,7 @@ async def test_a_port_of_udp_is_another_one_than_that_of_tcp(hub: TestHub) -> No
     assert codes == {"tcp:2222": None, "udp:2222": IN_USE[0]}
 
 
+@pytest.mark.both_databases
 async def test_an_agent_hears_of_a_hundred_at_most(hub: TestHub) -> None:
     token, node, other = await hub.invite("a.eu"), hub.context.keys.node, await second_edge(hub)
     agent, ports = await Agent.start(hub, token), range(2000, 2060)
