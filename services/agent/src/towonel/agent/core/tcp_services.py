@@ -4,7 +4,7 @@ Most have one port, `listen_port`. Of a range, `listen_port_range`, a client get
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, cast
 
@@ -57,6 +57,11 @@ class PortFields:
     port: PublicPort
     last_port: int | None = None
 
+    def to_service(self, kind: ServiceKind, origin: Origin) -> Service:
+        """Return a service of these, for all clients."""
+        key = ServiceKey(kind, self.name)
+        return Service(key, origin, port=self.port, last_port=self.last_port)
+
 
 _IDLE_TIMEOUT: Final = Quantity("seconds", MAX_IDLE_S, 0, "no limit")
 
@@ -78,17 +83,9 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     check, is_sticky = read_check(item), read_affinity(item)
     if fields is None or proxy is None or idle_s is None or item.problems:
         return None
-    key, last_port = ServiceKey(ServiceKind.TCP, fields.name), fields.last_port
-    origin = Origin(*fields.address, proxy, idle_s, last_port=last_port)
-    return Service(
-        key,
-        origin,
-        port=fields.port,
-        clients=clients,
-        last_port=last_port,
-        check=check,
-        is_sticky=is_sticky,
-    )
+    origin = Origin(*fields.address, proxy, idle_s, last_port=fields.last_port)
+    service = fields.to_service(ServiceKind.TCP, origin)
+    return replace(service, clients=clients, check=check, is_sticky=is_sticky)
 
 
 def read_port_fields(item: Item, places: PortPlaces, name: str, origin: str) -> PortFields | None:

@@ -5,6 +5,7 @@ passed for so long. Nor does it begin with anything that would prove a client's 
 the datagram says it is from. So what an origin may send to a client that is not heard again is bounded.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -24,7 +25,7 @@ from towonel.agent.core.tcp_services import (
     PortPlaces,
     read_port_fields,
 )
-from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.names import ServiceKind
 
 EXAMPLE: Final = '{"name": "dns", "origin": "127.0.0.1:53", "listen_port": 5353}'
 DEFAULT_IDLE_S: Final = (
@@ -68,14 +69,7 @@ def _parse(places: PortPlaces, item: Item) -> Service | None:
     check, is_sticky = read_check(item), read_affinity(item)
     if fields is None or idle_s is None or unanswered is None or item.problems:
         return None
-    key, last_port = ServiceKey(ServiceKind.UDP, fields.name), fields.last_port
-    origin = Origin(*fields.address, ProxyProtocol.NONE, idle_s, unanswered, last_port)
-    return Service(
-        key,
-        origin,
-        port=fields.port,
-        clients=clients,
-        last_port=last_port,
-        check=check,
-        is_sticky=is_sticky,
-    )
+    address, last_port = fields.address, fields.last_port
+    origin = Origin(*address, ProxyProtocol.NONE, idle_s, unanswered, last_port)
+    service = fields.to_service(ServiceKind.UDP, origin)
+    return replace(service, clients=clients, check=check, is_sticky=is_sticky)
