@@ -46,7 +46,8 @@ async def test_an_edge_that_goes_on_about_it_does_not_have_the_hub_asked_all_the
         notices.take(0)
         await asyncio.sleep(0)
 
-    assert all(after - before >= 0.2 for before, after in itertools.pairwise(requests))
+    # A loop fires a timer up to its clock's resolution (a nanosecond) early.
+    assert all(after - before > 0.199 for before, after in itertools.pairwise(requests))
 
 
 async def test_no_edge_puts_it_off_for_longer_than_the_agent_would() -> None:

@@ -167,8 +167,8 @@ async def test_bytes_that_trickle_do_not_put_off_the_deadline(
     port: int, client_tls: ssl.SSLContext, counted: Counted
 ) -> None:
     loop = asyncio.get_running_loop()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     start, sent = loop.time(), 0
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.TaskGroup() as tasks:
         ending = tasks.create_task(reader.read(-1))
         while not ending.done() and sent < len(HELLO):
