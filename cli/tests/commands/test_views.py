@@ -109,9 +109,10 @@ def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
     route = hub.stdout_of("routes", "list", "--tenant-id", tenant_id).splitlines()[1].split()
 
     assert hub.stdout_of("service", "list").splitlines()[0].split()[-2:] == ["TENANT", "LISTENERS"]
-    assert service == [key, HOST, "passthrough", "home", "0", tenant_id[:16]]
+    assert service == [key, HOST, "passthrough", "home", "0", "0", tenant_id[:16]]
     assert [route[0], route[4]] == [key, tenant_id]
     assert hub.json_of("service", "show", key)["groups"] == ["home"]
+    assert "0 open of 0 connections" in hub.stdout_of("service", "show", key)
     assert hub.json_of("route", "show", key)["tenant_id"] == tenant_id
     assert hub.stdout_of("service", "list", "--group", "nobody") == "Nothing is published.\n"
 

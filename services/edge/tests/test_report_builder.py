@@ -28,15 +28,21 @@ from support.tunnel import (
     until,
 )
 
-from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
+from towonel.api.reports import (
+    MAX_SERVICE_TRAFFIC,
+    MAX_SESSIONS,
+    MAX_TENANTS,
+    EdgeReport,
+    ServiceTraffic,
+)
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.service_index import ServiceIndex
 from towonel.edge.core.session_ways import Lanes
-from towonel.edge.core.traffic import RETENTION_S, Traffic
+from towonel.edge.core.traffic import RETENTION_S, Tally, Traffic
 from towonel.edge.data_plane.port_listeners import ListenerFailure
 from towonel.edge.metrics import Metrics, sum_samples
-from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys
+from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys, fit_services
 from towonel.edge.sessions import Sessions
 from towonel.edge.streams.session_dialer import SessionDialer
 from towonel.edge.streams.upstream import Upstream
@@ -210,6 +216,8 @@ async def test_a_download_that_is_still_going_on_grows_between_two_reports(
         assert (tenant.tenant_id, tenant.connections_total) == (TENANT, 1)
         assert tenant.connections_active == report.connections_active
         assert (tenant.bytes_in, tenant.bytes_out) == (report.bytes_in, report.bytes_out)
+        counts = report.connections_active, 1, report.bytes_in, report.bytes_out
+        assert report.services == [(TENANT, "https:a.eu", *counts)]
 
 
 async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
@@ -242,7 +250,7 @@ async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
     edge: Edge,
 ) -> None:
     for tenant_id in (TENANT, TenantId(b"u" * 32)):
-        with edge.traffic.connection(tenant_id):
+        with edge.traffic.connection((tenant_id, "tcp:ssh")):
             pass
     async with edge.hub.link():
         assert len((await edge.report()).tenants) == 2
@@ -250,6 +258,18 @@ async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
         report = await edge.report()
 
     assert [tenant.tenant_id for tenant in report.tenants] == [TENANT]
+    assert report.services == [(TENANT, "tcp:ssh", 0, 1, 0, 0)]
+
+
+async def test_of_services_with_traffic_the_first_that_fit_are_reported() -> None:
+    tallies = {(TENANT, key): Tally(1, 2, 3, 4) for key in ("tcp:one", 'tcp:"', "tcp:three")}
+    reports = [ServiceTraffic(TENANT, key, 1, 2, 3, 4) for _, key in tallies]
+    entry = len(f'["{TENANT.hex()}","tcp:one",1,2,3,4],')
+
+    assert await fit_services(tallies, entry - 1) == []
+    assert await fit_services(tallies, 2 * entry - 1) == reports[:2]
+    assert await fit_services(tallies, 3 * entry) == reports[:2]
+    assert await fit_services(tallies, 3 * entry + 1) == reports
 
 
 def many_sessions(count: int) -> ServiceIndex[Session]:
@@ -281,7 +301,8 @@ async def test_a_report_is_bounded_and_large_sessions_displace_no_other(edge: Ed
     edge.sessions._by_tenant[TENANT] = many_sessions(MAX_SESSIONS + 5)
     with contextlib.ExitStack() as connections:
         for n in range(MAX_TENANTS + 5):
-            connections.enter_context(edge.traffic.connection(TenantId(n.to_bytes(32))))
+            service = TenantId(n.to_bytes(32)), f"https:{n:0253}"
+            connections.enter_context(edge.traffic.connection(service))
         report = await edge.report()
     edge.sessions._by_tenant.clear()
 
@@ -290,6 +311,7 @@ async def test_a_report_is_bounded_and_large_sessions_displace_no_other(edge: Ed
     assert EdgeReport.model_validate_json(body) == report
     assert report.sessions_active == MAX_SESSIONS + 5
     assert (len(report.sessions), len(report.tenants)) == (MAX_SESSIONS, MAX_TENANTS)
+    assert len(report.services) < MAX_SERVICE_TRAFFIC
     assert sum(one.services == ["https:a.eu"] for one in report.sessions) == MAX_SESSIONS * 49 // 50
     assert {one.software for one in report.sessions} == {'"' * 34}
     assert 0 < len(report.sessions[-1].services) < 1000

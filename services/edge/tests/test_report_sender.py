@@ -240,8 +240,7 @@ async def test_the_last_report_has_the_traffic_and_no_session(
     async with sender_to(hub, metrics, pauses, traffic) as sender, send_reports(sender):
         async with asyncio.timeout(20):
             await pauses.over.wait()
-        with traffic.connection(TENANT) as tally:
-            tally.bytes_out += 7
+        traffic.add((TENANT, "tcp:ssh"), bytes_out=7)
 
     assert [report.bytes_out for report in hub.reports] == [0, 7]
     assert hub.reports[-1].sessions == []

@@ -49,13 +49,13 @@ async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carri
         (agent,) = (await operator.agents.list(live=True)).agents
         (edge,) = (await operator.edges.list()).edges
         detail = await operator.edges.get(edge.node_id)
-        serving = (await operator.services.get(f"https:{hostname}")).agents
-    assert tenant.traffic.bytes_out > len("hello from home")
+        found = await operator.services.get(f"https:{hostname}")
+    assert found.traffic.bytes_out == tenant.traffic.bytes_out > len("hello from home")
     assert [one.agent_id for one in tenant.agents] == [agent.agent_id]
     assert (agent.group, agent.edges, agent.is_live) == ("home", [edge.node_id], True)
     assert agent.software == f"towonel-agent/{version('towonel-agent')} ({choose(ENGINE)})"
     assert agent.live_since is not None
-    assert [one.agent_id for one in serving] == [agent.agent_id]
+    assert [one.agent_id for one in found.agents] == [agent.agent_id]
     assert (detail.is_live, detail.sessions) == (True, 1)
     await until(partial(has_connections, processes, edge.node_id), REPORTED_S)
 

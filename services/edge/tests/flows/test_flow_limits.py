@@ -8,7 +8,10 @@ from support.flow_agents import LIMITS, PORT, SERVICE, TENANT, EdgeFlows, read_o
 
 from towonel.edge.flows.client_flow import PortRoute
 from towonel.edge.flows.counters import FlowCounters
-from towonel.edge.worker.counters import MAX_TENANTS
+from towonel.edge.flows.messages import CODEC
+from towonel.edge.worker.counters import MAX_ROWS
+from towonel.relay.channel import MAX_MESSAGE_BYTES
+from towonel.wire import cbor
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.policy.client_networks import ClientNetworks
@@ -120,13 +123,16 @@ def test_every_end_of_a_flow_gives_its_places_back(make: Make, way: str) -> None
     assert edge.take_counters().opened == 5
 
 
-def test_counters_of_many_tenants_go_in_several_messages() -> None:
-    counters = FlowCounters()
-    for number in range(MAX_TENANTS + 1):
-        counters.open(TenantId(number.to_bytes(32)))
+def test_counters_of_many_services_go_in_several_messages_that_are_not_too_large() -> None:
+    counters, longest = FlowCounters(), "x" * 253
+    for number in range(MAX_ROWS + 1):
+        service = TenantId(number.to_bytes(32)), f"https:{longest}"
+        counters.open(service)
+        counters.take_in(service, (1 << 40) - 1)
     first, _ = counters.take(0, {})
     second, _ = counters.take(0, {})
 
-    assert (first.opened, second.opened) == (MAX_TENANTS + 1, 0)
-    assert (len(first.tenants), len(second.tenants)) == (MAX_TENANTS, 1)
-    assert len({each[0] for each in (*first.tenants, *second.tenants)}) == MAX_TENANTS + 1
+    assert (first.opened, second.opened) == (MAX_ROWS + 1, 0)
+    assert (len(first.services), len(second.services)) == (MAX_ROWS, 1)
+    assert len({each[0] for each in (*first.services, *second.services)}) == MAX_ROWS + 1
+    assert len(cbor.encode([*CODEC.encode(first)])) < MAX_MESSAGE_BYTES

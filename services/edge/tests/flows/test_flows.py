@@ -232,7 +232,7 @@ def test_datagrams_and_bytes_are_counted_exactly_and_by_tenant(edge: EdgeFlows) 
     assert (counters.active, counters.opened) == (1, 1)
     assert (counters.datagrams_in, counters.bytes_in) == (2, 101)
     assert (counters.datagrams_out, counters.bytes_out) == (3, 3071)
-    assert counters.tenants == ((TENANT, 1, 0, 101, 3071),)
+    assert counters.services == ((TENANT, str(SERVICE), 1, 0, 101, 3071),)
     assert dict(counters.paths) == {"unknown": 0, "up": 1, "down": 0}
     assert (counters.dropped, counters.ended, counters.refused) == ((), (), ())
 
@@ -247,5 +247,5 @@ def test_what_was_counted_is_taken_once(edge: EdgeFlows) -> None:
     counters = edge.take_counters()
     assert (counters.active, counters.opened, counters.datagrams_in) == (0, 0, 0)
     assert counters.ended == ((Code.ORIGIN_REFUSED, 1),)
-    assert counters.tenants == ((TENANT, 0, 1, 0, 0),)
-    assert edge.take_counters().tenants == ()
+    assert counters.services == ((TENANT, str(SERVICE), 0, 1, 0, 0),)
+    assert edge.take_counters().services == ()

@@ -67,7 +67,10 @@ MESSAGES: list[Message] = [
     CertificateWanted("app.example.eu", "192.0.2.1"),
     Ready(),
     Counters(
-        accepted=3, accept_errors={"EMFILE": 2}, refused=[(32, 1)], tenants=[(b"t", 1, 2, 3, 4)]
+        accepted=3,
+        accept_errors={"EMFILE": 2},
+        refused=[(32, 1)],
+        services=[(b"t", "tcp:ssh", 1, 2, 3, 4)],
     ),
     LanesWanted(b"s" * 16, 2),
     ClientHandedOver(1, ("192.0.2.1", 1), ("192.0.2.2", 443), "app.example.eu", b"hello"),

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.api.reports import EdgeReport, ListenerReport, SessionReport, TenantTraffic
+from towonel.api.reports import (
+    EdgeReport,
+    ListenerReport,
+    ServiceTraffic,
+    SessionReport,
+    TenantTraffic,
+)
 from towonel.api.traffic import Traffic
 from towonel.hub.core.live_view import STALE_MS, LiveListener, LiveTenant, LiveView
 
@@ -129,6 +135,19 @@ def test_a_tenant_is_what_all_edges_say_of_it() -> None:
     assert live.tenants[OTHER].agents == ()
     assert live.tenants[OTHER].traffic.bytes_out == 2800
     assert view(paris=report(session())).tenant(TENANT) == LiveTenant((ALICE,), Traffic())
+
+
+def test_the_traffic_of_a_service_is_what_all_edges_say_of_it_for_its_tenant() -> None:
+    app, other = ServiceTraffic(TENANT, APP, 1, 2, 3, 4), ServiceTraffic(OTHER, APP, 5, 5, 5, 5)
+    live = view(
+        paris=report().model_copy(update={"services": [app, other]}),
+        berlin=report().model_copy(update={"services": [app._replace(connections_active=10)]}),
+    )
+
+    sums = Traffic(connections_active=11, connections_total=4, bytes_in=6, bytes_out=8)
+    assert live.traffic_of(TENANT, APP) == sums
+    assert live.traffic_of(OTHER, APP).bytes_in == 5
+    assert live.traffic_of(OTHER, SSH) == Traffic()
 
 
 def test_an_edge_is_what_it_says_of_itself_also_of_sessions_it_did_not_list() -> None:

@@ -9,7 +9,16 @@ from towonel.cli.command import hub_command
 from towonel.cli.errors import UsageError
 from towonel.cli.options.routes import OfKind, RouteKey
 from towonel.cli.output import Fields, Output, Rows
-from towonel.cli.tables import SHORT, Group, Limit, TenantId, agent_rows, fetch_all, list_output
+from towonel.cli.tables import (
+    SHORT,
+    Group,
+    Limit,
+    TenantId,
+    agent_rows,
+    fetch_all,
+    format_traffic,
+    list_output,
+)
 from towonel.client.operator import OperatorClient
 from towonel.wire.addresses import is_port
 from towonel.wire.policy.port_ranges import parse_range
@@ -28,7 +37,7 @@ async def list_all(
     """List what groups of agents publish, by key."""
     fetch = partial(hub.services.list, tenant_id=tenant_id, group=group_name, kind=kind)
     services = await fetch_all(fetch, lambda page: page.services, limit)
-    columns = ("KEY", "NAME", "TLS", "GROUP", "AGENTS", "TENANT", "LISTENERS")
+    columns = ("KEY", "NAME", "TLS", "GROUP", "AGENTS", "CLIENTS", "TENANT", "LISTENERS")
     return list_output("services", services, columns, _to_row, "Nothing is published.")
 
 
@@ -44,6 +53,7 @@ async def show(hub: OperatorClient, key: RouteKey) -> Output:
         ("tls", item.tls_mode),
         ("tenant", item.tenant_id.hex()),
         ("groups", ", ".join(item.groups)),
+        ("traffic", format_traffic(item.traffic)),
     ]
     if item.kind == "https":  # all of them share one port
         return Output(item, Fields(fields), "", agent_rows(item.agents))
@@ -100,4 +110,6 @@ def _to_row(item: ServiceItem) -> tuple[str, ...]:
     tenant, live = item.tenant_id.hex()[:SHORT], str(item.agents_live)
     if item.agents_failing:
         live += f", {item.agents_failing} failing"
-    return item.key, item.name, item.tls_mode, item.group, live, tenant, format_listeners(item)
+    clients = str(item.traffic.connections_active)
+    listeners = format_listeners(item)
+    return item.key, item.name, item.tls_mode, item.group, live, clients, tenant, listeners

@@ -4,7 +4,7 @@ Counters only grow while an edge runs, from 0 at `started_at_ms`: a report that 
 nothing, because the next one says it again. Only the newest report of an edge means anything.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from towonel.api.traffic import EngineName, Way, WayReason
 MAX_SESSIONS = 10_000  # in one report
 MAX_TENANTS = 10_000  # in one report
 MAX_LISTENERS = 10_000  # in one report
+MAX_SERVICE_TRAFFIC = 5_000  # in one report
 MAX_DETAIL_CHARS = 200
 MAX_PORTS_CHARS = 4096  # every second port of the longest range
 MAX_TEXTS = 500_000  # in one report: each takes more memory than bytes of the body
@@ -90,6 +91,17 @@ class TenantTraffic(Request):
     bytes_out: Count
 
 
+class ServiceTraffic(NamedTuple):
+    """Traffic of the clients of one service, which are its tenant's, too, by the key that agents announce."""
+
+    tenant_id: Hex32
+    key: Key
+    connections_active: Count
+    connections_total: Count
+    bytes_in: Count
+    bytes_out: Count
+
+
 class EdgeReport(Request):
     """An edge as it is now.
 
@@ -97,7 +109,7 @@ class EdgeReport(Request):
     service. `worker_restarts` are processes that ended, and took their clients along; `workers_unstable` is how
     many workers have ended three times within five minutes. `engine` carries the bytes of clients; an edge of an
     older version says nothing of it. `clock_skew_ms` is how far the edge's clock is ahead of the hub's, as it finds.
-    `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
+    `sessions_active` counts them all, `sessions`, `tenants` and `services` list as many as fit.
     `is_final` is of an edge that ends: until its next report it is not live.
     """
 
@@ -116,6 +128,9 @@ class EdgeReport(Request):
     sessions_active: Count
     sessions: list[SessionReport] = Field(max_length=MAX_SESSIONS)
     tenants: list[TenantTraffic] = Field(max_length=MAX_TENANTS)
+    services: list[ServiceTraffic] = Field(
+        default_factory=list[ServiceTraffic], max_length=MAX_SERVICE_TRAFFIC
+    )
     listeners: list[ListenerReport] = Field(
         default_factory=list[ListenerReport], max_length=MAX_LISTENERS
     )

@@ -14,6 +14,7 @@ from towonel.api.agents import AgentItem, Publication
 from towonel.api.bodies import Answer, Page, Request
 from towonel.api.fields import Group, Hex32
 from towonel.api.ports import LAST_PORT, Port
+from towonel.api.traffic import Traffic
 
 MAX_SERVICES = 1_000
 
@@ -120,6 +121,7 @@ class ServiceItem(Answer):
     A range of ports is from `port` to `last_port`.
 
     Of `agents_live`, which serve it in any group, `agents_failing` are those whose origin fails its check.
+    `traffic` is of its clients in any group, as edges count it since they started.
     """
 
     key: str
@@ -137,6 +139,7 @@ class ServiceItem(Answer):
     deny_cidrs: list[str] = Field(default_factory=list[str])
     is_served: IsServed = True
     listeners: list[Listener] = Field(default_factory=list[Listener])
+    traffic: Traffic = Field(default_factory=Traffic)
 
 
 class ServicePage(Page):
@@ -161,6 +164,7 @@ class ServiceDetail(Answer):
     deny_cidrs: list[str] = Field(default_factory=list[str])
     is_served: IsServed = True
     listeners: list[Listener] = Field(default_factory=list[Listener])
+    traffic: Traffic = Field(default_factory=Traffic)
 
 
 class RouteItem(Answer):

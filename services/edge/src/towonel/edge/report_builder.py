@@ -1,21 +1,25 @@
 """Builder of the edge's reports to the hub.
 
-A report is never larger than what the hub takes, whatever agents announce. When it would be, keys
-of services are left out, of those sessions that announced the most.
+A report is never larger than what the hub takes, whatever agents announce. When it would be, counters of services are
+left out, and then keys of services, of those sessions that announced the most.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from itertools import islice
 
+from pydantic_core import to_json
+
 from towonel.api.reports import (
     MAX_LISTENERS,
+    MAX_SERVICE_TRAFFIC,
     MAX_SESSIONS,
     MAX_TENANTS,
     MAX_TEXTS,
     EdgeReport,
     ListenerReport,
+    ServiceTraffic,
     SessionReport,
     TenantTraffic,
 )
@@ -23,7 +27,7 @@ from towonel.api.traffic import EngineName
 from towonel.edge.core.access_log import Way
 from towonel.edge.core.route_table import PublicName
 from towonel.edge.core.session_ways import Lanes, SessionWay, SessionWays
-from towonel.edge.core.traffic import Tally, Traffic
+from towonel.edge.core.traffic import OwnedService, Tally, Traffic
 from towonel.edge.data_plane.port_listeners import ListenerFailure
 from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.sessions import Sessions
@@ -33,11 +37,12 @@ from towonel.wire.names import ServiceKey
 from towonel.wire.session.balance_hints import to_bits
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
-EDGE_TEXTS = 25  # names of fields and values beside the lists
+EDGE_TEXTS = 26  # names of fields and values beside the lists
 SESSION_BYTES = 603  # a session without services, at its largest, as JSON
 SESSION_TEXTS = 26  # names of fields and values
 TENANT_BYTES = 208
 TENANT_TEXTS = 6
+SERVICE_TEXTS = 2
 MAX_LISTENER_DETAIL_CHARS = 100  # in ASCII: the system's word
 LISTENER_BYTES = 186
 LISTENER_TEXTS = 6
@@ -100,12 +105,15 @@ class ReportBuilder:
     async def _build(self, sessions: list[Session]) -> EdgeReport:
         tenants = await _report_tenants(self._traffic.tenants(MAX_TENANTS))
         listeners = await self._report_listeners()
-        left_bytes = (
-            MAX_REPORT_BYTES - TENANT_BYTES * len(tenants) - LISTENER_BYTES * len(listeners)
-        )
+        left_bytes = MAX_REPORT_BYTES - LISTENER_BYTES * len(listeners)
+        left_bytes -= TENANT_BYTES * len(tenants)
         left_texts = MAX_TEXTS - EDGE_TEXTS - TENANT_TEXTS * len(tenants)
         left_texts -= LISTENER_TEXTS * len(listeners)
-        reports = await self._report_sessions(sessions[:MAX_SESSIONS], left_bytes, left_texts)
+        reports, left_bytes, left_texts = await self._report_sessions(
+            sessions[:MAX_SESSIONS], left_bytes, left_texts
+        )
+        most = min(MAX_SERVICE_TRAFFIC, left_texts // SERVICE_TEXTS)
+        services = await fit_services(self._traffic.services(most), left_bytes)
         total = self._traffic.total()
         return EdgeReport(
             version=self._version,
@@ -122,6 +130,7 @@ class ReportBuilder:
             sessions_active=len(sessions),
             sessions=reports,
             tenants=tenants,
+            services=services,
             listeners=listeners,
         )
 
@@ -135,8 +144,8 @@ class ReportBuilder:
 
     async def _report_sessions(
         self, sessions: list[Session], left_bytes: int, left_texts: int
-    ) -> list[SessionReport]:
-        """Share what is left evenly; what small sessions do not need goes to the others."""
+    ) -> tuple[list[SessionReport], int, int]:
+        """Share what is left evenly; what small sessions do not need goes to the others, and is returned in the end."""
         reports: list[SessionReport] = []
         left_bytes -= SESSION_BYTES * len(sessions)
         left_texts -= SESSION_TEXTS * len(sessions)
@@ -160,14 +169,31 @@ class ReportBuilder:
                 await asyncio.sleep(0)
         for name, count in ways.items():
             self._metrics.sessions_by_way.labels(name).set(count)
-        return reports
+        return reports, left_bytes, left_texts
 
     def _find_way(self, session: Session) -> SessionWay:
         lanes = self._lanes_of(session.session_id)
         return self._ways.find(session.session_id, lanes, has_streams=session.has_streams)
 
 
-async def _report_tenants(tallies: dict[TenantId, Tally]) -> list[TenantTraffic]:
+async def fit_services(
+    tallies: Mapping[OwnedService, Tally], most_bytes: int
+) -> list[ServiceTraffic]:
+    """Return the counters of the first services that fit into `most_bytes` of JSON."""
+    reports: list[ServiceTraffic] = []
+    for service, tally in tallies.items():
+        if len(reports) % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        counts = tally.connections_active, tally.connections_total, tally.bytes_in, tally.bytes_out
+        report = ServiceTraffic(*service, *counts)
+        most_bytes -= len(to_json((report.tenant_id.hex(), *report[1:]))) + len(",")
+        if most_bytes < 0:
+            break
+        reports.append(report)
+    return reports
+
+
+async def _report_tenants(tallies: Mapping[TenantId, Tally]) -> list[TenantTraffic]:
     reports: list[TenantTraffic] = []
     for tenant_id, tally in tallies.items():
         if len(reports) % YIELD_EVERY == 0:

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import structlog
 
 from towonel.edge.core.traffic import Traffic
-from towonel.edge.data_plane.tenant_clients import TenantClients
+from towonel.edge.data_plane.service_clients import ServiceClients
 from towonel.edge.flows.messages import Counters, Refused
 from towonel.edge.metrics import Metrics
 from towonel.edge.streams.refusals import ClientRecord, Refusals
@@ -27,7 +27,7 @@ class FlowReports:
     def __init__(self, metrics: Metrics, traffic: Traffic, refusals: Refusals) -> None:
         self._metrics = metrics
         self._refusals = refusals
-        self._tenants = TenantClients(traffic)
+        self._services = ServiceClients(traffic)
 
     def log(self, refused: Refused) -> None:
         """Write a line about clients that got no flow."""
@@ -55,7 +55,7 @@ class FlowReports:
             metrics.datagrams_dropped.labels(reason).inc(count)
         for state, count in counters.paths:
             metrics.datagram_paths.labels(state).set(count)
-        self._tenants.count(counters.tenants)
+        self._services.count(counters.services)
 
     def log_crash(self, traceback: str) -> None:
         """Write a line about a bug of ours."""
@@ -63,7 +63,7 @@ class FlowReports:
 
     def lose(self, reason: str) -> None:
         """Count flows no more, whose worker is gone."""
-        log.error("flow_worker.lost", reason=reason, flows=self._tenants.total)
+        log.error("flow_worker.lost", reason=reason, flows=self._services.total)
         self._metrics.worker_restarts.inc()
         self._metrics.flows_active.set(0)
-        self._tenants.lose()
+        self._services.lose()

@@ -9,7 +9,7 @@ import structlog
 
 from towonel.edge.data_plane.client_messages import to_client, to_record
 from towonel.edge.data_plane.route_feed import RouteReader
-from towonel.edge.data_plane.tenant_clients import TenantClients
+from towonel.edge.data_plane.service_clients import ServiceClients
 from towonel.edge.metrics import Metrics
 from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.edge.worker.codec import decode, encode
@@ -67,7 +67,7 @@ class WorkerLink(Control, RouteReader):
         self._worker: Worker | None = None
         self._accept_failures = LogLimit()
         self._has_table = self._has_answered = False
-        self._tenants = TenantClients(plane.traffic)
+        self._services = ServiceClients(plane.traffic)
         self.draining: Draining | None = None
         self._reported = 0  # clients, those by stream included
         self._by_stream = self._left_behind = 0  # clients of this worker, and of those before it
@@ -164,7 +164,7 @@ class WorkerLink(Control, RouteReader):
         self._worker = None
         self._has_table = self._has_answered = False
         self._given = 0
-        self._tenants.lose()
+        self._services.lose()
         self._reported, self.lanes = 0, (0, 0, 0)
         self._left_behind += self._by_stream
         self._by_stream = 0
@@ -254,7 +254,7 @@ class WorkerLink(Control, RouteReader):
             )
         self._reported = counters.active
         self.lanes = counters.lanes_idle, counters.lanes_in_use, counters.lanes_wanted
-        self._tenants.count(counters.tenants)
+        self._services.count(counters.services)
         _sum_up(self._plane.metrics, self._plane.links)
 
 

@@ -42,6 +42,7 @@ class ClientFlow:
 
     Attributes:
         number: of the session's flows.
+        counted_as: its service, as counters name it.
         is_open: whether the agent has said that it knows the flow.
         used_at, idle_s: as of `FlowTable`.
     """
@@ -61,6 +62,7 @@ class ClientFlow:
         self.session = session
         self.service = service
         self.tenant_id = tenant_id
+        self.counted_as = tenant_id, str(service)
         self.source = source
         self.preamble = preamble
         self.number = session.add(self)

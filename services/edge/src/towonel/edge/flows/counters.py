@@ -1,7 +1,8 @@
 """Counters of the flow worker between two messages to control."""
 
+from towonel.edge.core.traffic import OwnedService
 from towonel.edge.flows.messages import Counters, Refused
-from towonel.edge.worker.counters import CountersByTenant, count
+from towonel.edge.worker.counters import CountersByService, count
 from towonel.relay.flows.session import DatagramLoss
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
@@ -22,17 +23,17 @@ class FlowCounters:
         self._ended: dict[int, int] = {}
         self._refused: dict[int, int] = {}
         self._refusals: dict[int, Refused] = {}
-        self._tenants = CountersByTenant()
+        self._services = CountersByService()
 
-    def open(self, tenant_id: TenantId) -> None:
+    def open(self, service: OwnedService) -> None:
         """Count a flow that begins."""
         self._opened += 1
-        self._tenants.find(tenant_id).began += 1
+        self._services.find(service).began += 1
 
-    def end(self, tenant_id: TenantId, code: Code) -> None:
+    def end(self, service: OwnedService, code: Code) -> None:
         """Count a flow that has ended."""
         count(self._ended, code)
-        self._tenants.find(tenant_id).ended += 1
+        self._services.find(service).ended += 1
 
     def refuse(
         self,
@@ -46,17 +47,17 @@ class FlowCounters:
         count(self._refused, code)
         self._refusals[code] = Refused(code, detail, self._refused[code], peer, tenant_id, service)
 
-    def take_in(self, tenant_id: TenantId, size: int) -> None:
+    def take_in(self, service: OwnedService, size: int) -> None:
         """Count a datagram of a client."""
         self.datagrams_in += 1
         self.bytes_in += size
-        self._tenants.find(tenant_id).bytes_in += size
+        self._services.find(service).bytes_in += size
 
-    def take_out(self, tenant_id: TenantId, size: int) -> None:
+    def take_out(self, service: OwnedService, size: int) -> None:
         """Count a datagram to a client."""
         self.datagrams_out += 1
         self.bytes_out += size
-        self._tenants.find(tenant_id).bytes_out += size
+        self._services.find(service).bytes_out += size
 
     def take(self, active: int, paths: dict[str, int]) -> tuple[Counters, list[Refused]]:
         """Return what was counted since the last call, and what the log is to say of it."""
@@ -71,7 +72,7 @@ class FlowCounters:
             self.bytes_in,
             self.bytes_out,
             tuple(paths.items()),
-            tuple(self._tenants.take()),
+            tuple(self._services.take()),
         )
         refusals = list(self._refusals.values())
         self._opened = self.datagrams_in = self.datagrams_out = self.bytes_in = self.bytes_out = 0

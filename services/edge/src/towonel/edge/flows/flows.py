@@ -129,7 +129,7 @@ class Flows:
         if not self._limits.admits(flow.tenant_id, len(data), now):
             self.counters.loss.count(OVER_BANDWIDTH)
             return
-        self.counters.take_in(flow.tenant_id, len(data))
+        self.counters.take_in(flow.counted_as, len(data))
         link = flow.session.link
         if link.needs_carrier:
             self._open_carrier(flow.session, flow.key.port, now)
@@ -162,7 +162,7 @@ class Flows:
         flow = ClientFlow(
             key, outbox, session, route.service, route.tenant_id, source, preamble.encode(opened)
         )
-        self.counters.open(route.tenant_id)
+        self.counters.open(flow.counted_as)
         evicted = self._table.add(key, flow)
         self._ports.add(flow)
         if evicted is not None:
@@ -246,7 +246,7 @@ class Flows:
         if not self._limits.admits(flow.tenant_id, len(data), now):
             self.counters.loss.count(OVER_BANDWIDTH)
             return
-        self.counters.take_out(flow.tenant_id, len(data))
+        self.counters.take_out(flow.counted_as, len(data))
         flow.outbox.send(data, flow.key.client, self)
 
     def note_unsent(self, error: OSError, count: int) -> None:
@@ -292,7 +292,7 @@ class Flows:
         flow.session.flows.pop(flow.number, None)
         self._ports.remove(flow)
         self._limits.release(flow.source, flow.tenant_id)
-        self.counters.end(flow.tenant_id, code)
+        self.counters.end(flow.counted_as, code)
 
 
 def _local_of(sock: DatagramSocket, client: Endpoint) -> str:

@@ -10,7 +10,7 @@ After `start` comes all that there is, then what changes. What is named and not 
 from dataclasses import dataclass, field
 from typing import Final
 
-from towonel.edge.worker.counters import Count, TenantRow
+from towonel.edge.worker.counters import Count, ServiceRow
 from towonel.edge.worker.messages import (
     CarrierOffered,
     Crashed,
@@ -142,7 +142,7 @@ class Counters:
         dropped: datagrams and packets, by reason.
         datagrams_in, datagrams_out, bytes_in, bytes_out: from clients, and to them.
         paths: sessions by the state of their path.
-        tenants: id, flows that began, flows that ended, bytes in, bytes out.
+        services: the tenant's id, key, flows that began, flows that ended, bytes in, bytes out.
     """
 
     active: int = 0
@@ -155,7 +155,7 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     paths: tuple[tuple[str, int], ...] = ()
-    tenants: tuple[TenantRow, ...] = ()
+    services: tuple[ServiceRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

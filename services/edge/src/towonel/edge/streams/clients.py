@@ -9,7 +9,7 @@ A worker has read the client's first bytes, and counts it until it has ended her
 
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -126,26 +126,28 @@ class StreamClients:
         if client.record is not None:
             client.record.accepted_at, client.record.way = time.monotonic(), Way.STREAM
         try:
-            with self._traffic.connection(route.tenant_id) as tally:
-                await self._relay(client, pipe, route.tenant_id, tally)
+            with self._traffic.connection((route.tenant_id, str(route.service))) as tallies:
+                await self._relay(client, pipe, route.tenant_id, tallies)
         finally:
             await pipe.close()
 
     async def _relay(
-        self, client: HandedOverClient, pipe: Pipe, tenant_id: TenantId, tally: Tally
+        self, client: HandedOverClient, pipe: Pipe, tenant_id: TenantId, tallies: Iterable[Tally]
     ) -> None:
         """Carry bytes to the end."""
 
         def count_in(count: int) -> None:
             spend(count)
-            tally.bytes_in += count
+            for tally in tallies:
+                tally.bytes_in += count
             tracked.bytes_in += count
             tracked.carried_bytes += count
             self._metrics.bytes_in.inc(count)
 
         def count_out(count: int) -> None:
             spend(count)
-            tally.bytes_out += count
+            for tally in tallies:
+                tally.bytes_out += count
             tracked.carried_bytes += count
             self._metrics.bytes_out.inc(count)
 

@@ -3,17 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from towonel.edge.core.traffic import OwnedService
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.edge_lanes import EdgeLanes
 from towonel.wire.errors import Code
-from towonel.wire.ids import TenantId
 
-MAX_TENANTS: Final = 500  # in one message, some 25 KiB; the others follow in the next
+# In one message, which is 55 KiB with the longest names; the others follow in the next.
+MAX_ROWS: Final = 150
 
 
 type Count = tuple[int, int]  # a code, and how often
-# A tenant's id, clients that began, clients that ended, bytes in, bytes out.
-type TenantRow = tuple[bytes, int, int, int, int]
+# A tenant's id, its service's key, clients that began, clients that ended, bytes in, bytes out.
+type ServiceRow = tuple[bytes, str, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Counters:
         lanes_admitted: by kind.
         lanes_refused, lanes_lost: by code.
         lanes_idle, lanes_in_use, lanes_wanted: now.
-        tenants: id, clients that began, clients that ended, bytes in, bytes out.
+        services: the tenant's id, key, clients that began, clients that ended, bytes in, bytes out.
     """
 
     accepted: int = 0
@@ -46,36 +47,36 @@ class Counters:
     lanes_idle: int = 0
     lanes_in_use: int = 0
     lanes_wanted: int = 0
-    tenants: list[TenantRow] = field(default_factory=list[TenantRow])
+    services: list[ServiceRow] = field(default_factory=list[ServiceRow])
 
 
-class TenantCounters:
-    """Counters of one tenant since they were last taken."""
+class ServiceCounters:
+    """Counters of one service since they were last taken."""
 
     def __init__(self) -> None:
         self.began = self.ended = 0
         self.bytes_in = self.bytes_out = 0
 
 
-class CountersByTenant:
-    """Counters of tenants since they were last taken; one of whom there is nothing to say takes no memory."""
+class CountersByService:
+    """Counters of services since they were last taken; one of which there is nothing to say takes no memory."""
 
     def __init__(self) -> None:
-        self._tenants: dict[TenantId, TenantCounters] = {}
+        self._services: dict[OwnedService, ServiceCounters] = {}
 
-    def find(self, tenant_id: TenantId) -> TenantCounters:
-        """Return a tenant's counters, to add to at once."""
-        found = self._tenants.get(tenant_id)
+    def find(self, service: OwnedService) -> ServiceCounters:
+        """Return a service's counters, to add to at once."""
+        found = self._services.get(service)
         if found is None:
-            found = self._tenants[tenant_id] = TenantCounters()
+            found = self._services[service] = ServiceCounters()
         return found
 
-    def take(self) -> list[TenantRow]:
+    def take(self) -> list[ServiceRow]:
         """Return as many as fit into a message; the others stay for the next."""
-        taken: list[TenantRow] = []
-        while self._tenants and len(taken) < MAX_TENANTS:
-            tenant_id, each = self._tenants.popitem()
-            taken.append((tenant_id, each.began, each.ended, each.bytes_in, each.bytes_out))
+        taken: list[ServiceRow] = []
+        while self._services and len(taken) < MAX_ROWS:
+            service, each = self._services.popitem()
+            taken.append((*service, each.began, each.ended, each.bytes_in, each.bytes_out))
         return taken
 
 
@@ -90,15 +91,15 @@ class WorkerCounters:
         self.retries: dict[int, int] = {}
         self.refused: dict[int, int] = {}
         self.ended: dict[int, int] = {}
-        self._tenants = CountersByTenant()
+        self._services = CountersByService()
         self.served = dict.fromkeys(LaneKind, 0)
         self._lanes_admitted = dict.fromkeys(LaneKind, 0)
         self._lanes_refused: dict[Code, int] = {}
         self._lanes_lost: dict[Code, int] = {}
 
-    def tenant(self, tenant_id: TenantId) -> TenantCounters:
-        """Return a tenant's counters, to add to at once."""
-        return self._tenants.find(tenant_id)
+    def service(self, service: OwnedService) -> ServiceCounters:
+        """Return a service's counters, to add to at once."""
+        return self._services.find(service)
 
     def take(self, lanes: EdgeLanes, lanes_now: tuple[int, int, int]) -> Counters:
         """Return what was counted since the last call.
@@ -124,7 +125,7 @@ class WorkerCounters:
             _difference(lanes.refused, lanes_refused),
             _difference(lanes.lost, lanes_lost),
             *lanes_now,
-            self._tenants.take(),
+            self._services.take(),
         )
         self.served = dict.fromkeys(LaneKind, 0)
         self.accepted = self.bytes_in = self.bytes_out = 0

@@ -11,6 +11,7 @@ from typing import Final, override
 from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.route_table import PublicName, RouteTable, route_keys
+from towonel.edge.core.traffic import OwnedService
 from towonel.edge.limits.tenant_limits import WorkerLimits
 from towonel.edge.worker.access_log import AccessLog
 from towonel.edge.worker.counters import WorkerCounters, count
@@ -31,7 +32,7 @@ class ClientConnection(Connection):
         sock, loop, lane, owner, idle_s: as of `Connection`.
         ticket: what it counts for.
         name: that it asked for.
-        tenant_id: that the name belonged to then.
+        service: that the name led to then, and whose it is.
         record: for the access log, if the client gets a line there.
         first_bytes: of it that the lane has taken already.
         readable: whether more may have come.
@@ -47,7 +48,7 @@ class ClientConnection(Connection):
         idle_s: float,
         ticket: Ticket,
         name: PublicName,
-        tenant_id: TenantId,
+        service: OwnedService,
         record: AccessRecord | None,
         first_bytes: int,
         readable: bool,
@@ -56,7 +57,8 @@ class ClientConnection(Connection):
         self.received = first_bytes
         self.ticket = ticket
         self.name = name
-        self.tenant_id = tenant_id
+        self.service = service
+        self.tenant_id = service[0]
         self.record = record
         self.counted_in = self.counted_out = 0  # bytes that the counters have
         self.slice = 0  # of the relays that are looked at in one tick
@@ -129,7 +131,7 @@ class Relays(Handler, Owner):
                 self._by_route.setdefault(key, {})[named] = None
         named.clients.add(client)
         client.pacer = self._limits.find_pacer(client.tenant_id)
-        self._counters.tenant(client.tenant_id).began += 1
+        self._counters.service(client.service).began += 1
 
     def cut(self, tenants: Collection[TenantId]) -> None:
         """End the clients of tenants that may not be served any more, at once."""
@@ -192,7 +194,7 @@ class Relays(Handler, Owner):
         self._count_bytes(connection)
         self._admission.release(connection.ticket)
         counters = self._counters
-        counters.tenant(connection.tenant_id).ended += 1
+        counters.service(connection.service).ended += 1
         counters.active -= 1
         count(counters.ended, connection.code)
         if connection.record is not None and self._access_log is not None:
@@ -221,6 +223,6 @@ class Relays(Handler, Owner):
             counters = self._counters
             counters.bytes_in += bytes_in
             counters.bytes_out += bytes_out
-            tenant = counters.tenant(client.tenant_id)
-            tenant.bytes_in += bytes_in
-            tenant.bytes_out += bytes_out
+            service = counters.service(client.service)
+            service.bytes_in += bytes_in
+            service.bytes_out += bytes_out

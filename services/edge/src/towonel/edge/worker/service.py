@@ -246,7 +246,7 @@ class ClientService:
             idle_s=self.start.idle_s,
             ticket=client.ticket,
             name=name,
-            tenant_id=route.tenant_id,
+            service=(route.tenant_id, str(route.service)),
             record=client.record,
             first_bytes=len(client.data),
             readable=client.readable,

@@ -7,9 +7,16 @@ API, which are frozen values without IO: copies of them here would be the same f
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from towonel.api.reports import EdgeReport, ListenerReport, SessionReport, TenantTraffic
+from towonel.api.reports import (
+    EdgeReport,
+    ListenerReport,
+    ServiceTraffic,
+    SessionReport,
+    TenantTraffic,
+)
 from towonel.api.traffic import EngineName, Traffic
 
+NO_TRAFFIC = Traffic()
 STALE_MS = 35_000  # three reports are missing: the edge was killed, or cannot reach the hub
 
 type Reports = Mapping[bytes, tuple[int, EdgeReport]]  # edge id -> time of arrival, and the report
@@ -103,6 +110,9 @@ class LiveView:
         self.agents = {agent: _agent(of) for agent, of in _by_agent(sessions).items()}
         traffic = [part for _, report in fresh.values() for part in report.tenants]
         self.tenants = _tenants(sessions, traffic)
+        self._services = _index_traffic(
+            part for _, report in fresh.values() for part in report.services
+        )
         self._serving = _index_by_service(sessions)
         self._listeners = _index_listeners(fresh)
         self.failing_ports = frozenset(
@@ -115,6 +125,10 @@ class LiveView:
         An agent of another tenant that announces the same key is not included.
         """
         return self._serving.get((tenant_id, key), ())
+
+    def traffic_of(self, tenant_id: bytes, key: str) -> Traffic:
+        """Return the traffic of a service, by the key that its agents announce."""
+        return self._services.get((tenant_id, key), NO_TRAFFIC)
 
     def count_failing(self, tenant_id: bytes, key: str) -> int:
         """Return how many of the agents that serve a service have an origin that fails its check."""
@@ -195,6 +209,13 @@ def _index_by_service(
     return {key: _sorted_ids(agents) for key, agents in found.items()}
 
 
+def _index_traffic(traffic: Iterable[ServiceTraffic]) -> dict[tuple[bytes, str], Traffic]:
+    found: dict[tuple[bytes, str], list[ServiceTraffic]] = {}
+    for part in traffic:
+        found.setdefault((part.tenant_id, part.key), []).append(part)
+    return {key: _sum(parts) for key, parts in found.items()}
+
+
 def _index_listeners(
     fresh: Mapping[bytes, tuple[int, EdgeReport]],
 ) -> dict[str, tuple[LiveListener, ...]]:
@@ -209,7 +230,7 @@ def _sorted_ids(ids: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(sorted(set(ids)))
 
 
-def _sum(parts: Iterable[EdgeReport | TenantTraffic]) -> Traffic:
+def _sum(parts: Iterable[EdgeReport | TenantTraffic | ServiceTraffic]) -> Traffic:
     parts = list(parts)
     return Traffic(
         connections_active=sum(part.connections_active for part in parts),

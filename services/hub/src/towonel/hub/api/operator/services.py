@@ -66,7 +66,8 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         rows = await services.find_services(session, key)
         if route is None or not rows or not caller.principal.may_see(route.tenant_id):
             raise Denied(Code.NOT_FOUND, "no such service")
-        serving = hub.edge_reports.view.agents_serving(route.tenant_id, service_key(route))
+        view, service = hub.edge_reports.view, service_key(route)
+        serving = view.agents_serving(route.tenant_id, service)
         matching = agents.AgentFilter(
             TenantId(route.tenant_id), agent_ids=serving[: hub.bounds.agent_ids]
         )
@@ -84,6 +85,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         agents=to_agent_items(hub, page.rows, displaced),
         **to_cidrs(route),
         listeners=to_listeners(hub, key),
+        traffic=view.traffic_of(route.tenant_id, service),
     )
 
 

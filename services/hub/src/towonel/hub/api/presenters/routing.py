@@ -133,6 +133,7 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         agents_failing=view.count_failing(tenant_id, name),
         **to_cidrs(route),
         listeners=to_listeners(hub, row.key),
+        traffic=view.traffic_of(tenant_id, name),
     )
 
 
