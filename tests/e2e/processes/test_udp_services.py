@@ -116,13 +116,14 @@ async def test_an_answer_of_several_packets_comes_whole(home: Home) -> None:
 @pytest.mark.parametrize("direction", [(), ("-R",)], ids=["up", "down"])
 async def test_iperf3_loses_nothing_either_way(home: Home, direction: tuple[str, ...]) -> None:
     address = ("-c", "127.0.0.1", "-p", str(home.ports["iperf"]))
-    load = ("-u", "-b", "20M", "-n", "4M", "-l", "1200", "-w", "1M")
+    # So slow that buffers hold what comes while a busy machine lets a process wait for a fifth of a second.
+    load = ("-u", "-b", "4M", "-n", "1M", "-l", "1200", "-w", "1M")
     code, output = await run("iperf3", *address, *load, *direction, "-J", within_s=25)
     report = json.loads(output)
 
     assert code == 0, report.get("error")
     assert report["end"]["sum"]["lost_packets"] == 0
-    assert report["end"]["sum"]["packets"] >= 4_000_000 // 1200
+    assert report["end"]["sum"]["packets"] >= 1_000_000 // 1200
 
 
 async def test_http3_gets_a_page_with_the_origins_own_certificate(home: Home) -> None:
