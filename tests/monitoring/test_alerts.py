@@ -40,6 +40,7 @@ HEALTHY = {
     f'towonel_agent_degraded{{{AGENT}, check="lanes"}}': "0x30",
     f"towonel_agent_services_unpublished{{{AGENT}}}": "0x30",
     f"towonel_agent_origins_failing{{{AGENT}}}": "0x30",
+    f'towonel_agent_public_certificates{{{AGENT}, state="different"}}': "0x30",
     f'towonel_agent_stream_errors_total{{{AGENT}, reason="origin_refused"}}': "0+1x30",
     f'towonel_agent_datagram_paths{{{AGENT}, state="down"}}': "0x30",
     f'towonel_agent_datagrams_total{{{AGENT}, direction="to_edge"}}': "0+6000x30",
@@ -100,6 +101,10 @@ TROUBLES = {
         "2x30",
     ),
     "TowonelOriginFailsChecks": (f"towonel_agent_origins_failing{{{AGENT}}}", "1x30"),
+    "TowonelPublicCertificateDiffers": (
+        f'towonel_agent_public_certificates{{{AGENT}, state="different"}}',
+        "1x30",
+    ),
     "TowonelOriginFails": (
         f'towonel_agent_stream_errors_total{{{AGENT}, reason="origin_refused"}}',
         "0+60x30",

@@ -90,7 +90,7 @@ async def agent(
             client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
             whose = client, tenant, key.public, "default", services
             publisher = Publisher(*whose, serve, health, metrics)
-            reconciler = Reconciler(client, identity, publisher, links, ALL, health, timing)
+            reconciler = Reconciler(client, identity, publisher, links, ALL, health, timing, list)
             running = tasks.create_task(reconciler.run())
             yield Agent(key, reconciler, publisher, links, lanes, health, metrics, running, served)
             running.cancel()

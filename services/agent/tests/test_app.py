@@ -3,8 +3,9 @@
 import contextlib
 import json
 
-from towonel.agent.app import Agent, create_identity
+from towonel.agent.app import Agent
 from towonel.agent.data_plane.client_memory import ClientMemory
+from towonel.agent.reconcile import create_identity
 from towonel.agent.settings import AgentSettings
 from towonel.agent.timing import DEFAULT_TIMING
 from towonel.runtime.settings import load
@@ -19,7 +20,13 @@ async def test_workers_of_lanes_hear_of_no_udp_service() -> None:
     environ = {"TOWONEL_INVITE_TOKEN": TOKEN, **dict.fromkeys(names, both)}
     settings = load(AgentSettings, environ)
     with contextlib.closing(ClientMemory(1)) as clients:
-        agent = Agent(settings, create_identity(settings), DEFAULT_TIMING, clients, None)
+        agent = Agent(
+            settings,
+            create_identity(settings.invite_token, settings.group),
+            DEFAULT_TIMING,
+            clients,
+            None,
+        )
         (facts,) = (each for some in agent.lanes.origins.describe() for each in some.origins)
 
     assert [str(each.key) for each in settings.all_services] == ["tcp:dns", "udp:dns"]

@@ -28,6 +28,7 @@ MAX_STREAMS = 20  # sessions without lanes that are shown
 MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
 RECOUNT_EVERY = 15  # refreshes between counts of what seldom changes: watching must not cost much
 _BY_TCP = "an edge does not answer these agents over UDP, so their sessions go over TCP"
+_INTERCEPTED = "agents find that clients of these services see another certificate than the origin's: see `towonel agent show`"
 _FAILING = "an edge does not listen on the ports of these services: see `towonel service list`"
 STATUSES: tuple[TenantStatus, ...] = get_args(TenantStatus.__value__)
 
@@ -112,6 +113,8 @@ async def _status(hub: OperatorClient, counted: Counts) -> Output:
         fields.append(("why failing", _FAILING))
     if edges is None:
         return Output(document, Fields(fields), "\nThis key does not show edges.")
+    if known.get("services_intercepted"):
+        fields.append(("why intercepted", _INTERCEPTED))
     if known.get("agents_by_tcp"):
         fields.append(("why tcp", _BY_TCP))
     live = sum(edge.is_live for edge in edges)
@@ -168,13 +171,19 @@ async def _list_agents(hub: OperatorClient) -> list[AgentItem] | None:
 def _count_agents(agents: list[AgentItem] | None) -> Counts:
     """Return how many agents are live, how many another one of their group displaced, and how they are reached."""
     if agents is None:
-        names = ("agents_live", "agents_displaced", "agents_by_tcp", *_WAYS.values())
+        names = (
+            *("agents_live", "agents_displaced", "agents_by_tcp", "services_intercepted"),
+            *_WAYS.values(),
+        )
         return dict.fromkeys(names)
     ways = [session.way for agent in agents for session in agent.sessions]
     return {
         "agents_live": len(agents),
         "agents_displaced": sum(agent.is_displaced for agent in agents),
         "agents_by_tcp": sum(agent.is_by_tcp for agent in agents),
+        "services_intercepted": len(
+            {(agent.tenant_id, key) for agent in agents for key in agent.certificate_mismatches}
+        ),
         **{name: ways.count(way) for way, name in _WAYS.items()},
     }
 

@@ -1,6 +1,6 @@
 """Bodies about agents: bootstrap, refresh, and as operators see them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -13,6 +13,9 @@ from towonel.api.fields import Base64, Group, Hex32
 from towonel.api.traffic import Way, WayReason
 
 MAX_FAILING_LISTENERS = 100  # in one answer
+MAX_MISMATCHES = 100  # in one request
+
+type ServiceName = Annotated[str, Field(max_length=260, pattern="^[!-~]+$")]
 
 
 class BootstrapIn(Request):
@@ -54,9 +57,16 @@ class Publication(Answer):
 
 
 class RefreshIn(Request):
-    """The grant an agent has."""
+    """The grant an agent has.
+
+    `certificate_mismatches` are services whose clients see another certificate than the origin's, as the agent finds:
+    `https:app.example.eu`.
+    """
 
     grant: Base64 = Field(repr=False)
+    certificate_mismatches: list[ServiceName] = Field(
+        default_factory=list[str], max_length=MAX_MISMATCHES
+    )
 
 
 class ServiceListener(Answer):
@@ -117,6 +127,8 @@ class AgentItem(Answer):
     `weight` is its group's share beside other groups, 0 for a standby; null while it is not live, and of edges of an
     older version. `services_failing` are those whose origins fail its checks: `https:app.example.eu`, `tcp:ssh`.
     `clock_skew_ms` is how far its clock was ahead of the hub's when it asked last, the way there included.
+    `certificate_mismatches` are services whose clients see another certificate than the origin's: somebody else ends
+    their TLS (TOWONEL_AGENT_VERIFY_PUBLIC).
     """
 
     agent_id: Hex32
@@ -135,6 +147,7 @@ class AgentItem(Answer):
     services_failing: list[str] = Field(default_factory=list[str])
     sessions: list[AgentSession] = Field(default_factory=list[AgentSession])
     clock_skew_ms: int | None = None
+    certificate_mismatches: list[str] = Field(default_factory=list[str])
 
 
 class AgentPage(Page):

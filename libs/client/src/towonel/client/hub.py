@@ -5,7 +5,7 @@ agents and edges, which sign with a key of their own, are methods of the client 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from http import HTTPMethod
@@ -13,6 +13,7 @@ from http import HTTPMethod
 from pydantic import BaseModel
 
 from towonel.api.agents import (
+    MAX_MISMATCHES,
     BootstrapIn,
     BootstrapOut,
     LeaveIn,
@@ -67,7 +68,11 @@ class HubClient(OperatorClient):
         return await self._transport.fetch(BootstrapOut, request)
 
     async def refresh(
-        self, grant: bytes, agent: NodeKey, digest: bytes | None = None
+        self,
+        grant: bytes,
+        agent: NodeKey,
+        digest: bytes | None = None,
+        certificate_mismatches: Sequence[str] = (),
     ) -> RefreshOut:
         """Trade a grant for a fresh one. Denied TENANT_REVOKED once the invite is revoked.
 
@@ -75,9 +80,14 @@ class HubClient(OperatorClient):
             grant: the agent's.
             agent: its key.
             digest: of what the agent published last, as the hub told it.
+            certificate_mismatches: services whose clients see another certificate than the origin's.
         """
-        sent = RefreshIn(grant=base64url.encode(grant))
-        request = self._sign_post("/v1/agent/refresh", agent, Domain.AGENT_REFRESH, sent)
+        mismatches = list(certificate_mismatches[:MAX_MISMATCHES])
+        sent = RefreshIn(grant=base64url.encode(grant), certificate_mismatches=mismatches)
+        body = sent.model_dump_json(
+            exclude_defaults=True
+        )  # a hub of an older version knows the grant alone
+        request = self._sign_body("/v1/agent/refresh", agent, Domain.AGENT_REFRESH, body.encode())
         request = replace(request, query={"digest": digest})
         return await self._transport.fetch(RefreshOut, request)
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import secrets
 from functools import partial
 from typing import Final
 
 import structlog
 
 from towonel.agent.checks.probe import OriginProbe
+from towonel.agent.checks.public_certificates import PublicCertificates
 from towonel.agent.checks.runner import OriginChecks
 from towonel.agent.configuration.settings_watch import ReadSettings, watch_settings
 from towonel.agent.core.services import select_flows, select_streams, tabulate_origins
@@ -16,19 +16,18 @@ from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.data_plane.flow_plane import FlowPlane
 from towonel.agent.data_plane.lane_metrics import LaneMetrics
 from towonel.agent.data_plane.lanes import Lanes
+from towonel.agent.data_plane.start import make_start
 from towonel.agent.links import Links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
 from towonel.agent.publishing.publisher import Publisher
-from towonel.agent.reconcile import AgentIdentity, Reconciler
+from towonel.agent.reconcile import AgentIdentity, Reconciler, create_identity
 from towonel.agent.serving import serve_services
 from towonel.agent.settings import AgentSettings, LaneMode
 from towonel.agent.timing import DEFAULT_TIMING, Timing
-from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
-from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
 from towonel.identity.signatures import MAX_SKEW_MS
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.hop.modules import choose_modules
@@ -47,16 +46,6 @@ _KINDS: Final = {
     LaneMode.OFF: (),
 }
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-
-def create_identity(settings: AgentSettings) -> AgentIdentity:
-    """Return a new identity of the agent: its own key is new at each start, and never stored."""
-    return AgentIdentity(
-        settings.invite_token,
-        TenantKey.from_seed(settings.invite_token.seed),
-        NodeKey.from_seed(secrets.token_bytes(SEED_BYTES)),
-        settings.group,
-    )
 
 
 class Agent:
@@ -79,20 +68,12 @@ class Agent:
         self.modules = choose_modules(settings.relay_engine)
         self.resolver = Resolver()
         origin_log = OriginLog()
-        self.lanes = Lanes(
-            select_streams(settings.all_services),
-            _to_start(settings),
-            self.resolver,
-            LaneMetrics(self.metrics),
-            self.health,
-            origin_log,
-            clients,
-            kinds=_KINDS[settings.lanes],
-            start_process=start_worker or self.modules.exec_worker("towonel.agent.worker"),
-        )
+        start = start_worker or self.modules.exec_worker("towonel.agent.worker")
+        self.lanes = self._make_lanes(origin_log, clients, start)
         self.flows = self._make_flows(origin_log)
         dialer = OriginDialer(self.resolver, settings.origin_timeout_secs)
         self.checks = self._make_checks(dialer)
+        self.public = self._make_public(dialer, timing)
         self.origins = Origins(
             tabulate_origins(settings.all_services),
             dialer,
@@ -103,6 +84,21 @@ class Agent:
             timing=timing.origins,
         )
 
+    def _make_lanes(
+        self, origin_log: OriginLog, clients: ClientMemory, start_worker: StartWorker
+    ) -> Lanes:
+        return Lanes(
+            select_streams(self.settings.all_services),
+            make_start(self.settings),
+            self.resolver,
+            LaneMetrics(self.metrics),
+            self.health,
+            origin_log,
+            clients,
+            kinds=_KINDS[self.settings.lanes],
+            start_process=start_worker,
+        )
+
     def _make_checks(self, dialer: OriginDialer) -> OriginChecks:
         return OriginChecks(
             self.settings.all_services,
@@ -110,6 +106,16 @@ class Agent:
             OriginProbe(dialer),
             self.health,
             self.metrics,
+        )
+
+    def _make_public(self, dialer: OriginDialer, timing: Timing) -> PublicCertificates:
+        return PublicCertificates(
+            self.settings.publicly_verified,
+            self.settings.verify_public_port,
+            dialer,
+            self.health,
+            self.metrics,
+            timing.public,
         )
 
     def _make_flows(self, origin_log: OriginLog) -> FlowPlane:
@@ -122,16 +128,6 @@ class Agent:
             self.modules.exec_worker("towonel.agent.flows"),
             self.lanes.origins,
         )
-
-
-def _to_start(settings: AgentSettings) -> Start:
-    return Start(
-        origin_timeout_s=settings.origin_timeout_secs,
-        max_streams=settings.max_streams,
-        orphan_s=settings.drain_timeout_secs,
-        workers=settings.workers,
-        engine=settings.relay_engine.value,
-    )
 
 
 async def serve(
@@ -150,7 +146,7 @@ async def serve(
     Raises:
         DrainTimedOut: some had not ended in time.
     """
-    identity = identity or create_identity(settings)
+    identity = identity or create_identity(settings.invite_token, settings.group)
     with contextlib.closing(ClientMemory(settings.workers)) as clients:
         agent = Agent(settings, identity, timing, clients, start_worker)
         await _serve(agent, stopping, timing, read)
@@ -203,6 +199,7 @@ async def _serve_clients(
             settings.edge_choice,
             health,
             timing.hub,
+            lambda: agent.public.mismatches,
         )
         reconciling = tasks.create_task(reconciler.run())
         relaying = tasks.create_task(_relay(agent))
@@ -224,12 +221,14 @@ async def _relay(agent: Agent) -> None:
         tasks.create_task(agent.lanes.run())
         tasks.create_task(agent.flows.run())
         tasks.create_task(agent.checks.run())
+        tasks.create_task(agent.public.run())
 
 
 def _change_settings(
     agent: Agent, publisher: Publisher, links: Links, settings: AgentSettings
 ) -> None:
     agent.checks.change_weight(settings.weight)
+    agent.public.change(settings.publicly_verified)
     publisher.change(settings.all_services)
     links.is_outdated.set()  # the reconciler asks the hub, and publishes
 
@@ -251,6 +250,7 @@ def _make_links(agent: Agent, tasks: asyncio.TaskGroup, timing: Timing) -> Links
         agent.checks.hints,
     )
     agent.checks.observe = links.change_hints
+    agent.public.observe = links.is_outdated.set  # the reconciler tells the hub
     return links
 
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from towonel.agent.app import create_identity, serve
+from towonel.agent.app import serve
 from towonel.agent.configuration.arguments import Arguments, parse_arguments
 from towonel.agent.configuration.config_file import find_health_address
 from towonel.agent.configuration.reading import read_settings
 from towonel.agent.core.services import describe_service
+from towonel.agent.reconcile import create_identity
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
 from towonel.runtime.environment.command_line import check_settings
@@ -41,7 +42,7 @@ def _prepare(
 ) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "agent", redact=SECRET_MARKS)
     log_warnings(settings)
-    identity = create_identity(settings)
+    identity = create_identity(settings.invite_token, settings.group)
     if arguments.node_id_out is not None:
         replace(arguments.node_id_out, f"{identity.agent.public.hex()}\n".encode())
     read = partial(_read, arguments)

@@ -109,6 +109,14 @@ class Metrics:
             "towonel_agent_origins_failing", "Services whose origins fail their checks."
         )
 
+        self.public_certificates = gauge(
+            "towonel_agent_public_certificates",
+            "Names whose clients see the origin's certificate (same), another one (different), or could not be asked (unseen).",
+            ["state"],
+        )
+        for state in ("same", "different", "unseen"):
+            self.public_certificates.labels(state)
+
     def _add_flows(self, registry: CollectorRegistry) -> None:
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
         self.flows_active = gauge("towonel_agent_active_flows", "Flows of UDP clients now.")

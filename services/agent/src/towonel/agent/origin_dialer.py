@@ -21,10 +21,13 @@ class OriginDialer:
     Args:
         resolver: of their names.
         timeout_s: for the name, the connection and the PROXY header together.
+
+    Attributes:
+        resolver: as given.
     """
 
     def __init__(self, resolver: Resolver, timeout_s: float) -> None:
-        self._resolver = resolver
+        self.resolver = resolver
         self._timeout_s = timeout_s
 
     async def dial(self, origin: Origin, preamble: Preamble) -> OriginPipe:
@@ -57,12 +60,12 @@ class OriginDialer:
             OSError: none did.
         """
         port = origin.port if port is None else port
-        addresses = await self._resolver.resolve(origin.host, port)
+        addresses = await self.resolver.resolve(origin.host, port)
         try:
             return await _connect_any(addresses)
         except OSError:
-            self._resolver.expire(origin.host)
-            others = await self._resolver.resolve(origin.host, port)
+            self.resolver.expire(origin.host)
+            others = await self.resolver.resolve(origin.host, port)
             if set(others) == set(addresses):
                 raise
             return await _connect_any(others)

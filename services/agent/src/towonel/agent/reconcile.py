@@ -5,7 +5,8 @@ Links live on while the hub is unreachable.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import SystemRandom
 
@@ -21,7 +22,7 @@ from towonel.agent.timing import HubTiming
 from towonel.api.agents import ServiceListener
 from towonel.api.edges import EdgeOut
 from towonel.client.hub import HubClient
-from towonel.identity.keys import NodeKey, TenantKey
+from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
 from towonel.runtime.addresses import parse_address
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
@@ -51,6 +52,12 @@ class AgentIdentity:
     group: str
 
 
+def create_identity(token: InviteToken, group: str) -> AgentIdentity:
+    """Return a new identity of an agent: its own key is new at each start, and never stored."""
+    agent = NodeKey.from_seed(secrets.token_bytes(SEED_BYTES))
+    return AgentIdentity(token, TenantKey.from_seed(token.seed), agent, group)
+
+
 class Reconciler:
     """Reconciler that asks the hub until it agrees, and then refreshes for ever."""
 
@@ -63,6 +70,7 @@ class Reconciler:
         choice: EdgeChoice,
         health: Health,
         timing: HubTiming,
+        find_mismatches: Callable[[], list[str]],
     ) -> None:
         self._hub = hub
         self._identity = identity
@@ -72,6 +80,7 @@ class Reconciler:
         self._health = health
         self._listeners = ListenerLog(health)
         self._timing = timing
+        self._find_mismatches = find_mismatches
         self._grant: bytes | None = None
         self._was_admitted = False
         self._failure: Code | None = None  # as the log has it
@@ -166,7 +175,9 @@ class Reconciler:
             if not publisher.has_published:
                 await publisher.publish()
         else:
-            answer = await self._hub.refresh(self._grant, self._identity.agent, publisher.digest)
+            answer = await self._hub.refresh(
+                self._grant, self._identity.agent, publisher.digest, self._find_mismatches()
+            )
             grant, edges = base64url.decode(answer.grant), answer.edges
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)

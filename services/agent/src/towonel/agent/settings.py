@@ -228,6 +228,21 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_DRAIN_TIMEOUT_SECS",
         description="Seconds that connections in flight get when the agent is told to stop.",
     )
+    verify_public: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_AGENT_VERIFY_PUBLIC",
+        description=(
+            "Fetch the certificates of the agent's passthrough names through their public addresses, every ten minutes, and compare "
+            "them with the origins': a difference is an error in log, metrics and `towonel status`."
+        ),
+    )
+    verify_public_port: int = Field(
+        default=443,
+        ge=1,
+        le=65535,
+        validation_alias="TOWONEL_AGENT_VERIFY_PUBLIC_PORT",
+        description="The port that clients connect to, for TOWONEL_AGENT_VERIFY_PUBLIC.",
+    )
     allow_insecure_hub: bool = Field(
         default=False,
         validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
@@ -248,6 +263,11 @@ class AgentSettings(Settings):
     def all_services(self) -> tuple[Service, ...]:
         """Services of all kinds."""
         return self.services + self.tcp_services + self.udp_services
+
+    @property
+    def publicly_verified(self) -> tuple[Service, ...]:
+        """Services whose public certificates are compared with the origins'."""
+        return self.services if self.verify_public else ()
 
     @model_validator(mode="after")
     def _check_services(self) -> Self:

@@ -74,12 +74,28 @@ class OriginTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicTiming:
+    """Timers of the check of public certificates.
+
+    Args:
+        every_s: between checks, as a rule.
+        retry_s: between checks while one differs, or cannot be seen.
+        timeout_s: of one name.
+    """
+
+    every_s: float = 600.0
+    retry_s: float = 30.0
+    timeout_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Timers of the whole process."""
 
     hub: HubTiming = field(default_factory=HubTiming)
     links: LinkTiming = field(default_factory=LinkTiming)
     origins: OriginTiming = field(default_factory=OriginTiming)
+    public: PublicTiming = field(default_factory=PublicTiming)
 
 
 DEFAULT_TIMING = Timing()

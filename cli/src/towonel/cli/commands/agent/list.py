@@ -64,6 +64,7 @@ async def show(
         ("way", _BY_TCP if item.is_by_tcp else "QUIC" if item.is_live else "none"),
         ("weight", format_weight(item.weight)),
         ("failing", ", ".join(item.services_failing) or "none"),
+        ("mismatches", ", ".join(item.certificate_mismatches) or "none"),
         ("displaced", _DISPLACED if item.is_displaced else "no"),
         ("clock", describe_skew(item.clock_skew_ms)),
         ("software", item.software or "unknown"),

@@ -1,5 +1,7 @@
 """Renewal of an agent's grant."""
 
+from collections.abc import Sequence
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store import agents, nonces, tenants
@@ -18,6 +20,7 @@ async def refresh_agent(
     *,
     skew_ms: int,
     digest: bytes | None,
+    certificate_mismatches: Sequence[str],
 ) -> Grant:
     """Record that an agent is running, and what it serves; returns its grant, or a new one if half of it is over.
 
@@ -28,6 +31,7 @@ async def refresh_agent(
         now_ms: the time.
         skew_ms: how far the agent's clock was ahead when the request was here.
         digest: of what the agent published last.
+        certificate_mismatches: services whose clients see another certificate than the origin's.
 
     Raises:
         Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for an
@@ -45,6 +49,7 @@ async def refresh_agent(
     renewed = renew(grant, now_ms)
     row = to_agent_row(renewed, now_ms)
     row.published_digest, row.clock_skew_ms = digest, skew_ms
+    row.certificate_mismatches = "\n".join(certificate_mismatches) or None
     await agents.upsert_seen(session, row)
     return renewed
 

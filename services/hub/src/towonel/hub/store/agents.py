@@ -123,13 +123,13 @@ async def upsert_bootstrapped(session: AsyncSession, row: AgentRow) -> None:
 
 
 async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
-    """Add an agent or update when it was last seen, its grant, and how far its clock is ahead.
+    """Add an agent or update when it was last seen, its grant, and what it found.
 
     `tenant_id` and `revoked_at_ms` stay: another write may have changed them since they were read.
     """
     digest = () if row.published_digest is None else ("published_digest",)
-    columns = ("group", "last_seen_ms", "grant_until_ms", "clock_skew_ms", *digest)
-    await upsert(session, row, *columns)
+    found = ("clock_skew_ms", "certificate_mismatches")
+    await upsert(session, row, "group", "last_seen_ms", "grant_until_ms", *found, *digest)
 
 
 async def mark_published(

@@ -248,6 +248,7 @@ class AgentRow(SQLModel, table=True):
         default=None, sa_column=Column(LargeBinary, nullable=True)
     )  # of the desired state that it serves
     clock_skew_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    certificate_mismatches: str | None = None  # keys of services, one a line
 
 
 class ReportRow(SQLModel, table=True):

@@ -98,7 +98,13 @@ async def refresh(
         await hub.edge_reports.refresh(hub.now_ms())
     async with hub.tenant_writes.admit(grant.tenant_id), hub.store.write_fact() as session:
         renewed = await refresh_agent(
-            session, signed, grant, hub.now_ms(), skew_ms=skew_ms, digest=digest
+            session,
+            signed,
+            grant,
+            hub.now_ms(),
+            skew_ms=skew_ms,
+            digest=digest,
+            certificate_mismatches=body.certificate_mismatches,
         )
         found = [to_edge_out(*edge) for edge in await active_edges(hub, session)]
         publication = await _find_publication(session, grant, digest)

@@ -62,6 +62,7 @@ def to_agent_items(
                 services_failing=list(live.services_failing) if live else [],
                 sessions=[_to_session(each) for each in live.sessions] if live else [],
                 clock_skew_ms=row.clock_skew_ms,
+                certificate_mismatches=(row.certificate_mismatches or "").splitlines(),
             )
         )
     return items
