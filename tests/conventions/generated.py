@@ -17,6 +17,7 @@ from support import architecture, chart_schemas
 
 from towonel.agent.settings import AgentSettings
 from towonel.cli.settings import CommandSettings, ServeSettings, TokenSettings
+from towonel.edge.certificates.settings import CertificateSettings
 from towonel.edge.settings import EdgeSettings
 from towonel.hub.api.application import create_app_without_hub
 from towonel.hub.settings import HubSettings
@@ -65,6 +66,8 @@ def by_process() -> dict[str, list[Variable]]:
     shared = set.intersection(*services)
     tables = {"Every service": [v for v in each["Hub"] if v.name in shared]}
     own = {name: [v for v in found if v.name not in shared] for name, found in each.items()}
+    of_certificates = {v.name for v in variables(CertificateSettings)}
+    own["Edge"].sort(key=lambda v: v.name in of_certificates)  # which are inherited, and so come first
     return tables | own
 
 

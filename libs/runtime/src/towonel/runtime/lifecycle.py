@@ -68,6 +68,15 @@ def main[S: Settings](
     return run(work, drain_s=drain_s, cleanup_s=cleanup_s, early=early)
 
 
+async def wait_first(*events: asyncio.Event) -> None:
+    """Wait until one of these is set."""
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(event.wait()) for event in events]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+
 def run(
     serve: Serve,
     *,

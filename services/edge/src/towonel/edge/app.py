@@ -16,7 +16,7 @@ from towonel.edge.certificates.serving import serve_certificates
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
-from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datetime
+from towonel.edge.credentials import EdgeCredentials, load_credentials, read_clock
 from towonel.edge.data_plane.binding import bind_for_clients, bind_for_lanes
 from towonel.edge.data_plane.control import DataPlane
 from towonel.edge.data_plane.start import FLOW_WORKER, WORKER, make_flow_start, make_start
@@ -47,7 +47,7 @@ from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.clock.skew import ClockSkew
 from towonel.runtime.environment.ports import listen_error
-from towonel.runtime.lifecycle import DrainTimedOut
+from towonel.runtime.lifecycle import DrainTimedOut, wait_first
 from towonel.tunnel.listener import Listener, listen
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -159,7 +159,7 @@ async def serve(
     edge = Edge(settings, timing)
     if edge.modules.problem:
         log.warning("engine.stale", reason=edge.modules.problem)
-    credentials = await asyncio.to_thread(_load_credentials, settings)
+    credentials = await asyncio.to_thread(load_credentials, settings, read_clock())
     start = make_start(settings, credentials, timing)
     edge.plane.flows.limits = make_flow_start(settings, timing)
     edge.plane.flows.start_worker = edge.modules.exec_worker(FLOW_WORKER)
@@ -226,7 +226,7 @@ async def _serve_clients(
         how many connections were cut.
     """
     for event in (edge.routes.loaded, edge.plane.ready):
-        await _wait_first(event, stopping)
+        await wait_first(event, stopping)
     if stopping.is_set():
         return 0
     lanes = await _take_over(edge, agents, predecessor)
@@ -241,7 +241,7 @@ async def _serve_clients(
         successors = make_successors(edge.settings.state_folder, agents, plane)
         with contextlib.closing(successors):
             try:
-                await _wait_first(stopping, successors.is_ready)
+                await wait_first(stopping, successors.is_ready)
                 return await _drain(edge, agents, successors)
             finally:
                 edge.refusals.flush()
@@ -260,15 +260,6 @@ async def _take_over(
     edge.reports.is_silent = False
     await edge.start_admin()
     return predecessor.lanes
-
-
-async def _wait_first(*events: asyncio.Event) -> None:
-    """Wait until one of these is set."""
-    async with asyncio.TaskGroup() as tasks:
-        waiting = [tasks.create_task(event.wait()) for event in events]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
 
 
 async def _drain(edge: Edge, agents: Listener, successors: Successors) -> int:
@@ -293,8 +284,3 @@ async def _drain(edge: Edge, agents: Listener, successors: Successors) -> int:
         log.warning("edge.drain_timed_out", connections=plane.active)
         return plane.active
     return 0
-
-
-def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
-    now = to_datetime(time.time_ns() // 1_000_000)
-    return load_credentials(settings, now)

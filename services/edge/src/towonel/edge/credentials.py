@@ -1,6 +1,7 @@
 """Credentials of this edge: its key, and the certificate that the hub names to agents."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -106,3 +107,8 @@ def _save_certificate(path: Path, pem: str, variable: str) -> None:
 def to_datetime(now_ms: int) -> datetime:
     """Return a wall-clock time in Unix milliseconds as a datetime."""
     return datetime.fromtimestamp(now_ms / 1000, UTC)
+
+
+def read_clock() -> datetime:
+    """Return the wall-clock time."""
+    return to_datetime(time.time_ns() // 1_000_000)

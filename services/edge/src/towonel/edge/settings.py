@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from towonel.client.transport import to_httpx_url
+from towonel.edge.certificates.settings import CertificateSettings
 from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.session_limits import (
     ADMISSIONS_PER_S,
@@ -28,8 +29,6 @@ from towonel.edge.core.session_limits import (
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
 from towonel.edge.setting_rules import (
     IpPort,
-    check_authority,
-    check_mail,
     check_region,
     check_url,
     decode_hub,
@@ -39,7 +38,7 @@ from towonel.relay.hop.choice import Engine, parse_engine
 from towonel.runtime.addresses import WILDCARDS, Network, describe_clash, parse_networks
 from towonel.runtime.environment.folders import Folder
 from towonel.runtime.redis.url import RedisUrl
-from towonel.runtime.settings import CsvList, HostPort, Settings, describe_undialable
+from towonel.runtime.settings import CsvList, HostPort, describe_undialable
 from towonel.runtime.sockets import limit_by_descriptors
 from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS
 from towonel.wire.addresses import HEALTH_LISTENERS, format_address
@@ -53,7 +52,7 @@ STATE_FOLDER = "edge"
 CERTIFICATE_FOLDER = "certs"
 
 
-class EdgeSettings(Settings):
+class EdgeSettings(CertificateSettings):
     """Settings of an edge; a field stands before those that depend on it."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_",)
@@ -153,50 +152,6 @@ class EdgeSettings(Settings):
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
         description="Redis that notifies of changed routes; without it the hub is long-polled.",
-    )
-    acme_email: Annotated[str, AfterValidator(check_mail)] | None = Field(
-        default=None,
-        validation_alias="TOWONEL_EDGE_TLS_ACME_EMAIL",
-        description="Who gets mail of the certificate authority. With it, or with a directory, the edge orders certificates of names whose "
-        "TLS ends at it; the image with Caddy gives it to Caddy, too, for the hub's own.",
-    )
-    acme_staging: bool = Field(
-        default=False,
-        validation_alias="TOWONEL_EDGE_TLS_ACME_STAGING",
-        description="Whether to order from Let's Encrypt's staging environment, whose certificates nobody trusts.",
-    )
-    acme_directory: Annotated[str, AfterValidator(check_authority)] | None = Field(
-        default=None,
-        validation_alias="TOWONEL_EDGE_TLS_ACME_DIRECTORY",
-        description="ACME directory of another authority (https). Default: Let's Encrypt's.",
-    )
-    acme_root: Path | None = Field(
-        default=None,
-        validation_alias="TOWONEL_EDGE_TLS_ACME_ROOT",
-        description="PEM file of the certificates that the directory's own is checked by. Default: the system's.",
-    )
-    acme_eab_key_id: str | None = Field(
-        default=None,
-        validation_alias="TOWONEL_EDGE_TLS_ACME_EAB_KEY_ID",
-        description="Key id of the authority's account that this edge's belongs to (external account binding).",
-    )
-    acme_eab_hmac_key: SecretStr | None = Field(
-        default=None,
-        validate_default=True,
-        validation_alias="TOWONEL_EDGE_TLS_ACME_EAB_HMAC_KEY",
-        description="Its HMAC key, as the authority gives it (base64url).",
-    )
-    acme_eager: bool = Field(
-        default=True,
-        validation_alias="TOWONEL_EDGE_TLS_ACME_EAGER",
-        description="Whether a certificate is ordered as soon as a name is published and an agent serves it; else for the first client, "
-        "which waits. One that a wildcard publishes is ordered for its first client in any case.",
-    )
-    certificate_dir: Folder | None = Field(
-        default=None,
-        validation_alias="TOWONEL_EDGE_TLS_CERT_DIR",
-        description="Folder of the certificates of names whose TLS ends at the edge: `<name>.crt`, a chain, and `<name>.key`, "
-        "of mode 0600, both as PEM. What changes there is used within a minute. Default: certs in TOWONEL_DATA_DIR, or in TOWONEL_EDGE_STATE_DIR.",
     )
     listen_workers: int = Field(
         default=1,
@@ -361,13 +316,6 @@ class EdgeSettings(Settings):
             EdgeToken.decode(value.get_secret_value())
         except TowonelError as error:
             raise ValueError(error.detail) from None  # the cause could show the token
-        return value
-
-    @field_validator("acme_eab_hmac_key")
-    @classmethod
-    def _check_binding(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if (value is None) != (info.data.get("acme_eab_key_id") is None):
-            raise ValueError("goes with TOWONEL_EDGE_TLS_ACME_EAB_KEY_ID: set both, or neither")
         return value
 
     @field_validator("data_dir")

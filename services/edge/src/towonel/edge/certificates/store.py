@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import structlog
 
 from towonel.edge.certificates.certificate import Certificate, CertificateError
 from towonel.edge.certificates.files import FolderChanges, Stamp, read_changes, write_certificate
-from towonel.edge.credentials import to_datetime
+from towonel.edge.credentials import read_clock
 from towonel.edge.sessions import SessionObserver
 from towonel.edge.worker.messages import Message
 from towonel.edge.worker.termination.messages import (
@@ -172,7 +171,7 @@ class CertificateStore(SessionObserver):
             self._failure = failure
             return
         self._failure = ""
-        self.apply(changes, to_datetime(time.time_ns() // 1_000_000))
+        self.apply(changes, read_clock())
 
     def apply(self, changes: FolderChanges, now: datetime) -> None:
         """Have what has changed, and forget what is there no more, or has ended."""

@@ -28,7 +28,7 @@ from towonel.edge.certificates.acme.threads import call_in_thread
 from towonel.edge.certificates.certificate import CertificateError, parse_certificate
 from towonel.edge.certificates.store import CertificateSource, CertificateStore
 from towonel.edge.core.issuance import find_renewal, find_retry
-from towonel.edge.credentials import to_datetime
+from towonel.edge.credentials import read_clock, to_datetime
 from towonel.edge.metrics import Metrics
 from towonel.tunnel.core.bounds.keyed_buckets import KeyedBuckets
 from towonel.wire.ids import TenantId
@@ -49,11 +49,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 type Order = Callable[[str, Callable[[bytes | None], None]], tuple[bytes, bytes]]
 type FindTenant = Callable[[Hostname], TenantId | None]
-
-
-def read_clock() -> datetime:
-    """Return the time."""
-    return to_datetime(time.time_ns() // 1_000_000)
 
 
 class Issuer(CertificateSource):

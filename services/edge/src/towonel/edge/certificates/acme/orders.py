@@ -27,7 +27,7 @@ from towonel.edge.certificates.acme.challenge import (
     make_challenge_certificate,
     make_request,
 )
-from towonel.edge.credentials import to_datetime
+from towonel.edge.credentials import read_clock
 from towonel.runtime import secretfile
 from towonel.runtime.secretfile import SecretFileError
 
@@ -149,7 +149,7 @@ class Orders:
         if not offered:
             raise OrderError(f"the authority offers no {TlsAlpn01.typ} for {name}")
         response, proof = offered[0].chall.response_and_validation(acme.net.key)
-        present(make_challenge_certificate(name, proof, to_datetime(time.time_ns() // 1_000_000)))
+        present(make_challenge_certificate(name, proof, read_clock()))
         acme.answer_challenge(offered[0], response)
         while True:
             authorization = cast("Any", acme.poll(authorization)[0])
