@@ -374,8 +374,8 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     Code.NO_CERTIFICATE: CodeText(
         "edge",
         "TLS of the name is to end at the edge, which has no certificate for it now.",
-        "Look for the name in the edge's log: `certificate.order_failed` has the authority's reason, `certificate.unusable` and"
-        " `certificate.expired` are of files. Without `TOWONEL_EDGE_TLS_ACME_EMAIL` none is ordered: put `<name>.crt` and `<name>.key`"
+        "Look for the name in the edge's log: `certificate.order_failed` has the authority's reason, `certificate.order_refused`"
+        " says why none was ordered, `certificate.unusable` and `certificate.expired` are of files. Without `TOWONEL_EDGE_TLS_ACME_EMAIL` none is ordered: put `<name>.crt` and `<name>.key`"
         " into `TOWONEL_EDGE_TLS_CERT_DIR`.",
     ),
 }

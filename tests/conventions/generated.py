@@ -67,7 +67,7 @@ def by_process() -> dict[str, list[Variable]]:
     tables = {"Every service": [v for v in each["Hub"] if v.name in shared]}
     own = {name: [v for v in found if v.name not in shared] for name, found in each.items()}
     of_certificates = {v.name for v in variables(CertificateSettings)}
-    own["Edge"].sort(key=lambda v: v.name in of_certificates)  # which are inherited, and so come first
+    own["Edge"].sort(key=lambda v: v.name in of_certificates)  # inherited, and so the first
     return tables | own
 
 

@@ -1,83 +1,20 @@
 """Issuer: what is ordered, when, and what keeps an order from being made."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable
+from datetime import timedelta
 
-import pytest
 import structlog.testing
 import trustme
+from support.issuing import NAME, NOW, TENANT, Place
 from support.tunnel import until
 
-from towonel.edge.certificates.acme import issuer as issuing
 from towonel.edge.certificates.acme.authority import OrderError
 from towonel.edge.certificates.acme.history import read_history
 from towonel.edge.certificates.acme.issuer import Issuer
-from towonel.edge.certificates.store import CertificateStore
-from towonel.edge.metrics import Metrics
-from towonel.edge.worker.messages import Message
-from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRefused
-from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 
 type Counted = Callable[..., float]
-
-TENANT = TenantId(b"t" * 32)
-NAME = Hostname("app.example.eu")
-NOW = datetime.now(UTC)
-
-
-class Place:
-    """Edge around an issuer: what authority it has, whose names there are, and what workers are told."""
-
-    def __init__(self, folder: Path, authority: trustme.CA, metrics: Metrics) -> None:
-        self.told: list[Message] = []
-        self.orders: list[str] = []
-        self.failure: Exception | None = None
-        self.may_end = threading.Event()
-        self.may_end.set()
-        self.tenants: dict[Hostname, TenantId] = {NAME: TENANT}
-        self.now = NOW
-        self.folder, self._authority, self._metrics = folder, authority, metrics
-        self.store = CertificateStore(self.told.append)
-
-    def make(self, *, eager: bool = True) -> Issuer:
-        self.store.source = Issuer(
-            *(self.order, self.store, self.folder, self.tenants.get, self._metrics),
-            eager=eager,
-            clock=lambda: self.now,
-        )
-        return self.store.source
-
-    def order(self, name: str, present: Callable[[bytes | None], None]) -> tuple[bytes, bytes]:
-        self.orders.append(name)
-        self.may_end.wait(20)
-        if self.failure is not None:
-            raise self.failure
-        issued = self._authority.issue_cert(
-            name, not_before=self.now, not_after=self.now + timedelta(days=90)
-        )
-        return issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
-
-    def refusals(self) -> list[str]:
-        return [each.reason for each in self.told if isinstance(each, CertificateRefused)]
-
-    def loaded(self) -> list[str]:
-        return [each.name for each in self.told if isinstance(each, CertificateLoaded)]
-
-
-@pytest.fixture
-def place(tmp_path: Path, authority: trustme.CA, metrics: Metrics) -> Place:
-    return Place(tmp_path / "certs", authority, metrics)
-
-
-@pytest.fixture
-async def issuer(place: Place) -> AsyncIterator[Issuer]:
-    issuer = place.make()
-    async with issuer.run(look_s=0.01):
-        yield issuer
 
 
 async def test_many_clients_of_a_name_cause_one_order(place: Place, issuer: Issuer) -> None:
@@ -141,29 +78,6 @@ async def test_a_bug_of_the_library_is_a_failure_of_the_name(place: Place, issue
     assert logs[-1]["event"] == "certificate.order_failed"
 
 
-async def test_one_source_has_few_names_ordered(place: Place, issuer: Issuer) -> None:
-    names = [Hostname(f"n{number}.example.eu") for number in range(issuing.PER_SOURCE + 1)]
-    place.tenants.update(dict.fromkeys(names, TENANT))
-    for name in names:
-        place.store.want(name, "192.0.2.1")
-    await until(lambda: len(place.orders) == issuing.PER_SOURCE)
-
-    [reason] = place.refusals()
-    assert "192.0.2.1" in reason
-
-
-async def test_one_tenant_does_not_take_all_orders_there_are(place: Place, issuer: Issuer) -> None:
-    place.may_end.clear()
-    names = [Hostname(f"n{number}.example.eu") for number in range(issuing.PER_TENANT + 1)]
-    place.tenants.update(dict.fromkeys(names, TENANT))
-    for number, name in enumerate(names):
-        place.store.want(name, f"192.0.2.{number % 250}")
-    place.may_end.set()
-
-    [reason] = place.refusals()
-    assert "for the tenant" in reason
-
-
 async def test_a_certificate_is_renewed_in_time_and_once(place: Place, issuer: Issuer) -> None:
     issuer.consider([NAME])
     await until(lambda: place.loaded() == [NAME])
@@ -176,6 +90,58 @@ async def test_a_certificate_is_renewed_in_time_and_once(place: Place, issuer: I
 
     assert before == [NAME]
     assert place.orders == [NAME, NAME]
+    assert place.replaced[0] is None
+    assert place.replaced[1] is not None  # the one whose place it takes
+
+
+async def test_a_clock_that_goes_wrong_causes_no_orders_without_end(
+    place: Place, issuer: Issuer
+) -> None:
+    issuer.consider([NAME])
+    await until(lambda: place.loaded() == [NAME])
+    place.begins = -timedelta(days=80)  # as if the clock were ahead by as much
+    place.now += timedelta(days=80)
+    await until(lambda: len(place.loaded()) == 2)
+    other = place.publish(["other.example.eu"])
+    issuer.consider(other)
+    await until(lambda: place.loaded().count(other[0]) == 1)
+
+    assert place.orders == [NAME, NAME, *other]
+
+
+async def test_a_certificate_that_has_ended_by_this_clock_is_a_failure_that_says_so(
+    place: Place, issuer: Issuer
+) -> None:
+    place.begins = -timedelta(days=10 * 365)
+    place.store.want(NAME, "192.0.2.1")
+    await until(lambda: bool(place.refusals()))
+
+    assert "the clock is wrong" in place.refusals()[0]
+    assert read_history(place.folder, NAME).failures == 1
+    assert place.loaded() == []
+
+
+async def test_a_clock_that_is_behind_serves_what_is_not_yet_valid_and_says_so(
+    place: Place, issuer: Issuer
+) -> None:
+    place.begins = timedelta(days=10 * 365)
+    with structlog.testing.capture_logs() as logs:
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: place.loaded() == [NAME])
+
+    assert "certificate.not_yet_valid" in [each["event"] for each in logs]
+
+
+async def test_a_failure_of_a_time_when_the_clock_was_ahead_is_forgotten(place: Place) -> None:
+    place.failure = OrderError("no answer")
+    place.now += timedelta(days=3650)
+    async with place.make().run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: len(place.refusals()) == 1)
+    place.failure, place.now = None, NOW
+    async with place.make().run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: place.loaded() == [NAME])
 
 
 async def test_one_that_was_put_there_by_hand_is_not_renewed(

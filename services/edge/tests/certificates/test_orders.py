@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from support.pebble import Pebble, find_ports, pebble
 from support.relay import SECRET, SESSION
 from support.tunnel import until
 
+from towonel.edge.certificates.acme.account import ACCOUNT, ACCOUNT_KEY
 from towonel.edge.certificates.acme.authority import Authority, OrderError
+from towonel.edge.certificates.acme.budgets import Budgets
 from towonel.edge.certificates.acme.issuer import Issuer
-from towonel.edge.certificates.acme.orders import ACCOUNT, ACCOUNT_KEY, Orders
+from towonel.edge.certificates.acme.orders import Orders
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices
@@ -56,7 +59,7 @@ async def issuer(
 ) -> AsyncIterator[Issuer]:
     folder, store = tmp_path / "certs", edge.plane.certificates
     orders = Orders(Authority(authority.directory, "me@example.eu", authority.root), folder)
-    made = Issuer(orders.order, store, folder, lambda _: TENANT, metrics)
+    made = Issuer(orders.order, store, folder, lambda _: TENANT, Budgets(50), metrics)
     async with made.run():
         store.source = made
         yield made
@@ -111,8 +114,8 @@ async def test_an_account_that_the_authority_has_lost_is_made_again(
     store, ports = edge.plane.certificates, find_ports()
     orders: Orders | None = None
 
-    def present(pem: bytes | None) -> None:
-        store.show_challenge(Hostname(NAME), pem or b"")
+    def present(pem: bytes) -> None:
+        store.show_challenge(Hostname(NAME), pem)
 
     uris = set[str]()
     for attempt in range(2):
@@ -125,6 +128,20 @@ async def test_an_account_that_the_authority_has_lost_is_made_again(
             assert chain.startswith(b"-----BEGIN CERTIFICATE-----")
 
     assert len(uris) == 2
+
+
+async def test_an_account_whose_key_is_lost_is_replaced_by_a_new_one(
+    edge: Front, authority: Pebble, tmp_path: Path
+) -> None:
+    folder, store = tmp_path / "certs", edge.plane.certificates
+    accounts = set[str]()
+    for _ in range(2):
+        orders = Orders(Authority(authority.directory, None, authority.root), folder)
+        await asyncio.to_thread(orders.order, NAME, partial(store.show_challenge, Hostname(NAME)))
+        accounts.add((folder / ACCOUNT).read_text())
+        (folder / ACCOUNT_KEY).unlink()
+
+    assert len(accounts) == 2
 
 
 async def test_strangers_who_offer_the_protocol_get_nothing_and_cause_no_order(

@@ -38,11 +38,11 @@ class Store(CertificateStore):
     """Store that keeps what it tells."""
 
     def __init__(self) -> None:
-        self.told: list[Message] = []
-        super().__init__(self.told.append)
+        self.sent: list[Message] = []
+        super().__init__(self.sent.append)
 
     def take(self) -> list[tuple[type, str]]:
-        told, self.told[:] = list(self.told), []
+        told, self.sent[:] = list(self.sent), []
         kinds = (CertificateLoaded, CertificateRemoved)
         return [(type(each), each.name) for each in told if isinstance(each, kinds)]
 

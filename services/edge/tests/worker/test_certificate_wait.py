@@ -109,6 +109,20 @@ async def test_clients_wait_for_a_certificate_that_is_asked_for_once(
     assert all(each.result().getpeercert() for each in clients)
 
 
+async def test_an_address_of_ipv6_counts_as_its_network(
+    front: StartFront, client_tls: ssl.SSLContext
+) -> None:
+    async with serving(front, host="::1") as edge:
+        edge.plane.certificates.source = source = Source()
+        waiting = asyncio.ensure_future(
+            asyncio.open_connection("::1", edge.port, ssl=client_tls, server_hostname=NAME)
+        )
+        await until(lambda: source.wanted == [(NAME, "::/64")])
+        edge.plane.certificates.refuse(NAME, "for a reason")
+        with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
+            await waiting
+
+
 async def test_clients_that_wait_in_vain_get_an_alert_and_the_next_one_asks_again(
     edge: Front, source: Source, client_tls: ssl.SSLContext, counted: Counted
 ) -> None:

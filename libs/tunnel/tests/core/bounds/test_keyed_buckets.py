@@ -34,3 +34,13 @@ def test_of_too_many_keys_the_one_that_was_asked_least_recently_is_forgotten() -
     assert len(buckets) == 3
     assert not buckets.take(1, now=100)
     assert buckets.take(2, now=100)
+
+
+def test_a_token_that_was_taken_for_nothing_is_put_back() -> None:
+    buckets = KeyedBuckets[str](per_s=0.001, burst=1, capacity=3)
+    buckets.take("a", now=100)
+    buckets.put_back("a")
+    buckets.put_back("never asked")
+
+    assert buckets.take("a", now=100)
+    assert len(buckets) == 1

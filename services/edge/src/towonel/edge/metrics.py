@@ -5,6 +5,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from towonel.edge.core.access_log import Way
+from towonel.edge.core.certificates.issuance import Refusal
 from towonel.runtime.admin import register_process_metrics
 
 
@@ -119,6 +120,16 @@ class Metrics:
             "refused",
         ):  # so that rates can be asked for from the start
             self.certificate_orders.labels(result)
+        self.certificate_orders_refused = counter(
+            "certificate_orders_refused",
+            "Orders of certificates that were not made, by reason.",
+            "reason",
+        )
+        for refusal in Refusal:
+            self.certificate_orders_refused.labels(refusal)
+        self.certificate_orders_queued = gauge(
+            "certificate_orders_queued", "Names whose orders wait for their turn."
+        )
 
     def _add_flows(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.listeners = gauge(

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+from collections.abc import Iterable
 
 import structlog
 
@@ -25,11 +26,16 @@ def guess_addresses(listen_host: str, port: int) -> list[str]:
 
     Behind a NAT, agents elsewhere cannot dial them, so the log names what was guessed.
     """
-    families = (socket.AF_INET, socket.AF_INET6) if listen_host == "::" else (socket.AF_INET,)
-    hosts = [host for family in families for host in _find_source(family)]
+    families = tuple(_ELSEWHERE) if listen_host == "::" else (socket.AF_INET,)
+    hosts = find_sources(families)
     found = [format_address(host, port) for host in hosts or [WILDCARDS[listen_host]]]
     log.warning("addresses.guessed", addresses=found, unset="TOWONEL_EDGE_ADVERTISED_ADDRESSES")
     return found
+
+
+def find_sources(families: Iterable[socket.AddressFamily] = _ELSEWHERE) -> list[str]:
+    """Return this machine's addresses towards other networks."""
+    return [host for family in families for host in _find_source(family)]
 
 
 def _find_source(family: socket.AddressFamily) -> list[str]:

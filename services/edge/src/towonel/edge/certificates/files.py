@@ -1,5 +1,6 @@
 """Files of certificates: `<name>.crt` is a chain as PEM, and `<name>.key` its key, in one folder."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +54,20 @@ def _find_stamps(folder: Path) -> Iterator[tuple[Hostname, Stamp]]:
     except FileNotFoundError:
         return
     for path in sorted(paths)[:MAX_CERTIFICATES]:
-        try:
+        with contextlib.suppress(ProtocolError):  # the name of something else
             name = parse_server_name(path.stem)
-            found = [each.stat() for each in (path, path.with_suffix(KEY))]
-        except (ProtocolError, OSError):
-            continue  # the name of something else, or a file whose other half is not there yet
-        if name == path.stem:  # in lower case, as it is asked for
-            yield name, tuple(part for each in found for part in (each.st_mtime_ns, each.st_ino))
+            stamp = find_stamp(folder, name) if name == path.stem else None  # as it is asked for
+            if stamp is not None:
+                yield name, stamp
+
+
+def find_stamp(folder: Path, name: Hostname) -> Stamp | None:
+    """Return the stamp of a name's files, if both are there."""
+    try:
+        found = [(folder / f"{name}{suffix}").stat() for suffix in (CHAIN, KEY)]
+    except OSError:
+        return None
+    return tuple(part for each in found for part in (each.st_mtime_ns, each.st_ino))
 
 
 def write_certificate(folder: Path, name: Hostname, chain: bytes, key: bytes) -> None:

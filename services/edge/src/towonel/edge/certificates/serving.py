@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 from towonel.edge.certificates.acme.authority import LETS_ENCRYPT, STAGING, Authority
+from towonel.edge.certificates.acme.budgets import Budgets
 from towonel.edge.certificates.acme.issuer import FindTenant, Issuer
+from towonel.edge.certificates.acme.name_check import NameCheck
 from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings
+from towonel.runtime.addresses import parse_address
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 from towonel.wire.routes import TlsMode
@@ -32,7 +34,7 @@ async def serve_certificates(
         await stack.enter_async_context(store.follow(folder))
         if authority is not None:
             find_tenant = make_find_tenant(table, sessions)
-            issuer = _make_issuer(store, folder, authority, find_tenant, metrics)
+            issuer = _make_issuer(store, settings, authority, find_tenant, metrics)
             await stack.enter_async_context(issuer.run())
             store.source = issuer
             stack.callback(setattr, store, "source", None)
@@ -58,7 +60,7 @@ def find_authority(settings: EdgeSettings) -> Authority | None:
 
 def _make_issuer(
     store: CertificateStore,
-    folder: Path,
+    settings: EdgeSettings,
     authority: Authority,
     find_tenant: FindTenant,
     metrics: Metrics,
@@ -66,8 +68,24 @@ def _make_issuer(
     # Its library and HTTP client take a quarter of a second and 20 MiB, of which most edges need nothing.
     from towonel.edge.certificates.acme.orders import Orders  # noqa: PLC0415
 
-    order = Orders(authority, folder).order
-    return Issuer(order, store, folder, find_tenant, metrics, eager=authority.eager)
+    orders = Orders(authority, settings.certificate_folder)
+    return Issuer(
+        orders.order,
+        store,
+        settings.certificate_folder,
+        find_tenant,
+        Budgets(settings.acme_per_domain),
+        metrics,
+        check=NameCheck(find_hosts(settings)).check if settings.acme_check_dns else None,
+        suggest=orders.suggest,
+        eager=authority.eager,
+    )
+
+
+def find_hosts(settings: EdgeSettings) -> list[str]:
+    """Return the names and addresses at which others reach this edge, as far as settings say."""
+    port = settings.session_address[1]
+    return [parse_address(address)[0] for address in settings.agent_addresses(port)]
 
 
 def make_find_tenant(table: RouteTable, sessions: Sessions) -> FindTenant:

@@ -51,6 +51,21 @@ class CertificateSettings(Settings):
         description="Whether a certificate is ordered as soon as a name is published and an agent serves it; else for the first client, "
         "which waits. One that a wildcard publishes is ordered for its first client in any case.",
     )
+    acme_check_dns: bool = Field(
+        default=True,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_CHECK_DNS",
+        description="Whether a certificate is ordered only for a name that resolves to an address of this edge: one that "
+        "TOWONEL_EDGE_ADVERTISED_ADDRESSES or TOWONEL_HUB_PUBLIC_URL names, or its machine's own. false for an authority of your own, "
+        "and where clients reach the edge at other addresses than agents.",
+    )
+    acme_per_domain: int = Field(
+        default=50,
+        ge=0,
+        le=1_000_000,
+        validation_alias="TOWONEL_EDGE_TLS_ACME_PER_DOMAIN",
+        description="Names of one registered domain that a certificate is ordered for within a week, beside those that had one, as Let's Encrypt "
+        "allows; 0 is any number.",
+    )
     certificate_dir: Folder | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_TLS_CERT_DIR",

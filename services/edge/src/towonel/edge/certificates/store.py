@@ -10,7 +10,13 @@ from typing import Final, Protocol, override
 import structlog
 
 from towonel.edge.certificates.certificate import Certificate, CertificateError
-from towonel.edge.certificates.files import FolderChanges, Stamp, read_changes, write_certificate
+from towonel.edge.certificates.files import (
+    FolderChanges,
+    Stamp,
+    find_stamp,
+    read_changes,
+    write_certificate,
+)
 from towonel.edge.credentials import read_clock
 from towonel.edge.sessions import SessionObserver
 from towonel.edge.worker.messages import Message
@@ -150,6 +156,12 @@ class CertificateStore(SessionObserver):
         """Load what is new in a folder; one that cannot be read changes nothing."""
         async with self._loading:
             await self._load_changes(folder)
+
+    async def load_name(self, folder: Path, name: Hostname) -> None:
+        """Load what is new in a folder, if the files of a name are."""
+        stamp = await asyncio.to_thread(find_stamp, folder, name)
+        if stamp != self._stamps.get(name):
+            await self.load(folder)
 
     async def put(self, folder: Path, name: Hostname, chain: bytes, key: bytes) -> None:
         """Write the certificate of a name into a folder, and have it.

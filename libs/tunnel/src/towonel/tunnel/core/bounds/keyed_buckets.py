@@ -30,6 +30,11 @@ class KeyedBuckets[K: Hashable]:
         self._buckets[key] = bucket
         return bucket.take(now)
 
+    def put_back(self, key: K) -> None:
+        """Put a token of a key back, which was taken for nothing."""
+        if key in self._buckets:
+            self._buckets[key].add(1)
+
     def _forget(self, now: float) -> None:
         """Make room for one, and forget those at the front that say no more than none would."""
         while self._buckets:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from towonel.edge.core.certificates.issuance import Refusal, Window
+
 LETS_ENCRYPT: Final = "https://acme-v02.api.letsencrypt.org/directory"
 STAGING: Final = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
@@ -18,6 +20,27 @@ class OrderError(Exception):
     def __init__(self, reason: str, *, is_rate_limited: bool = False) -> None:
         super().__init__(reason)
         self.is_rate_limited = is_rate_limited
+
+
+class OrderRefused(Exception):
+    """Outcome of a wish for an order that this edge does not make, with the reason in words."""
+
+    def __init__(self, refusal: Refusal, reason: str) -> None:
+        super().__init__(reason)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Answer of an authority about the renewal of a certificate.
+
+    Args:
+        window: that it suggests; None where it suggests none.
+        again_s: after which it is to be asked again.
+    """
+
+    window: Window | None
+    again_s: float
 
 
 @dataclass(frozen=True, slots=True)

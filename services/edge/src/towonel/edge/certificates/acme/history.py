@@ -4,6 +4,7 @@ It is a file beside the certificate, `<name>.acme`, so that a restart forgets no
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -16,19 +17,23 @@ SUFFIX: Final = ".acme"
 
 @dataclass(frozen=True, slots=True)
 class OrderHistory:
-    """History of a name.
+    """History of a name; times are in Unix seconds, 0 for none.
 
     Args:
         issued: whether the certificate that there is was ordered here: only such a one is renewed.
         failures: in a row, since the last certificate.
-        retry_at: in Unix seconds, before which nothing is ordered.
+        retry_at: before which nothing is ordered.
         reason: of the last failure.
+        first_at: when the name's first certificate came.
+        issued_at: when the last one came, by this machine's clock.
     """
 
     issued: bool = False
     failures: int = 0
     retry_at: float = 0.0
     reason: str = ""
+    first_at: float = 0.0
+    issued_at: float = 0.0
 
 
 NO_ORDERS: Final = OrderHistory()
@@ -43,15 +48,21 @@ def read_history(folder: Path, name: Hostname) -> OrderHistory:
             int(found["failures"]),
             float(found["retry_at"]),
             str(found["reason"]),
+            float(found.get("first_at", 0.0)),
+            float(found.get("issued_at", 0.0)),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return NO_ORDERS
 
 
-def read_histories(folder: Path) -> dict[Hostname, OrderHistory]:
-    """Return the histories of all names that have one."""
-    names = [Hostname(path.stem) for path in folder.glob(f"*{SUFFIX}")]
+def read_histories(folder: Path, names: Iterable[Hostname]) -> dict[Hostname, OrderHistory]:
+    """Return the histories of names."""
     return {name: read_history(folder, name) for name in names}
+
+
+def read_all_histories(folder: Path) -> dict[Hostname, OrderHistory]:
+    """Return the histories of all names that have one."""
+    return read_histories(folder, [Hostname(path.stem) for path in folder.glob(f"*{SUFFIX}")])
 
 
 def write_history(folder: Path, name: Hostname, history: OrderHistory) -> None:

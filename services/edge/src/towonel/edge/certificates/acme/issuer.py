@@ -1,54 +1,48 @@
 """Issuer of certificates: orders one where it is wanted and may be had, and renews those that it has ordered.
 
 a client waits ──┐
-a name appears ──┼─▶ may it be ordered? ──▶ order, in a thread ──▶ files ──▶ store ──▶ workers
-a third is left ─┘        └─▶ refused: workers are told why
+a name appears ──┼─▶ queue ──▶ may it be ordered? ──▶ order, in a thread ──▶ files ──▶ store ──▶ workers
+a third is left ─┘                └─▶ refused: workers are told why
 """
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncGenerator, Callable, Iterable
-from copy import replace
-from datetime import datetime
-from functools import partial
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, override
 
 import structlog
 
-from towonel.edge.certificates.acme.authority import OrderError
-from towonel.edge.certificates.acme.history import (
-    NO_ORDERS,
-    OrderHistory,
-    read_histories,
-    write_history,
-)
-from towonel.edge.certificates.acme.threads import call_in_thread
-from towonel.edge.certificates.certificate import CertificateError, parse_certificate
+from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
+from towonel.edge.certificates.acme.budgets import WEEK_S, Budgets
+from towonel.edge.certificates.acme.histories import Histories
+from towonel.edge.certificates.acme.order_lock import hold_order
+from towonel.edge.certificates.acme.ordering import Order, Ordering
+from towonel.edge.certificates.acme.refused_names import RefusedNames
+from towonel.edge.certificates.acme.renewals import Renewals, Suggest
+from towonel.edge.certificates.certificate import Certificate, CertificateError
 from towonel.edge.certificates.store import CertificateSource, CertificateStore
-from towonel.edge.core.issuance import find_renewal, find_retry
-from towonel.edge.credentials import read_clock, to_datetime
+from towonel.edge.core.certificates.issuance import Life, Refusal, find_renewal, trust_time
+from towonel.edge.core.certificates.order_queue import OrderQueue
+from towonel.edge.credentials import read_clock
 from towonel.edge.metrics import Metrics
-from towonel.tunnel.core.bounds.keyed_buckets import KeyedBuckets
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 
 MAX_ORDERS: Final = 8  # at once
-MAX_IN_FLIGHT: Final = 512  # names that are ordered, or wait for it
+RESERVED_ORDERS: Final = 2  # of these, for names that clients wait for
+MAX_QUEUED: Final = 512  # names that clients wait for, and others
 MAX_EAGER: Final = 10_000
-HOUR_S: Final = 3600.0
-# Of one authority's account there are 300 in three hours; no tenant, and no stranger, is to take them all.
-PER_TENANT: Final = 200
-PER_SOURCE: Final = 20
 LOOK_S: Final = 30.0
-_PRESENT_S: Final = 10.0
-_REASON_CHARS: Final = 300
+# For so long a name that may not be ordered is not looked at again, for clients and ahead of them.
+REFUSED_S: Final = 10.0
+REFUSED_EAGER_S: Final = 300.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-type Order = Callable[[str, Callable[[bytes | None], None]], tuple[bytes, bytes]]
 type FindTenant = Callable[[Hostname], TenantId | None]
+type Check = Callable[[Hostname], Awaitable[None]]
 
 
 class Issuer(CertificateSource):
@@ -59,8 +53,12 @@ class Issuer(CertificateSource):
         store: of certificates.
         folder: of their files.
         find_tenant: returns whose name it is, if TLS of that ends here and an agent serves it now.
+        budgets: of orders.
         metrics: count orders.
+        check: raises OrderRefused where a name leads elsewhere; None for no check.
+        suggest: asks when a certificate is to be renewed, in a thread; None for never.
         eager: whether one is ordered before a client comes.
+        refused_s: for which clients of a name get the reason for which it was not ordered.
         clock: tells the time.
     """
 
@@ -70,57 +68,86 @@ class Issuer(CertificateSource):
         store: CertificateStore,
         folder: Path,
         find_tenant: FindTenant,
+        budgets: Budgets,
         metrics: Metrics,
         *,
+        check: Check | None = None,
+        suggest: Suggest | None = None,
         eager: bool = True,
+        refused_s: float = REFUSED_S,
         clock: Callable[[], datetime] = read_clock,
     ) -> None:
-        self._order = order
-        self._store = store
-        self._folder = folder
+        self._ordering = Ordering(order, store, folder, clock)
+        self._renewals = None if suggest is None else Renewals(suggest, self._find_ours)
+        self._store, self._folder = store, folder
         self._find_tenant = find_tenant
+        self._budgets = budgets
+        self._check = check
         self._metrics = metrics
-        self._is_eager = eager
-        self._clock = clock
-        self._histories: dict[Hostname, OrderHistory] = {}
-        self._in_flight: dict[Hostname, asyncio.Task[None]] = {}
+        self._is_eager, self._refused_s, self._clock = eager, refused_s, clock
+        self._histories = Histories(folder, clock)
+        self._refused = RefusedNames()
+        self._queue = OrderQueue[Hostname](MAX_ORDERS, RESERVED_ORDERS, MAX_QUEUED)
+        self._running: set[asyncio.Task[None]] = set()
         self._eager: dict[Hostname, None] = {}
         self._changed = asyncio.Event()
-        self._places = asyncio.Semaphore(MAX_ORDERS)
-        self._tenants = KeyedBuckets[TenantId](PER_TENANT / (3 * HOUR_S), PER_TENANT, 4096)
-        self._sources = KeyedBuckets[str](PER_SOURCE / HOUR_S, PER_SOURCE, 4096)
         self._tasks: asyncio.TaskGroup | None = None
+        metrics.certificate_orders_queued.set_function(lambda: len(self._queue))
 
     @contextlib.asynccontextmanager
     async def run(self, look_s: float = LOOK_S) -> AsyncGenerator[None]:
         """Issue certificates for the time of the block, and look every `look_s` what is to be renewed."""
-        self._histories = await asyncio.to_thread(read_histories, self._folder)
+        await self._histories.load()
+        self._budgets.restore(self._histories.find_recent(WEEK_S))
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            looking = tasks.create_task(self._look_on(look_s))
+            following = [tasks.create_task(self._look_on(look_s))]
+            if self._renewals is not None:
+                following.append(tasks.create_task(self._renewals.follow(look_s)))
             try:
                 yield
             finally:
                 self._tasks = None
-                looking.cancel()
-                for task in tuple(self._in_flight.values()):
+                for task in (*following, *self._running):
                     task.cancel()
 
     @override
     def want(self, name: Hostname, source: str) -> None:
         """Order the certificate that a client of a source waits for, or tell workers why there is none."""
-        if name in self._in_flight:
+        try:
+            self._accept(name, source)
+        except OrderRefused as refused:
+            self._count(refused)
+            self._store.refuse(name, str(refused))
+        else:
+            self._start()
+
+    def _accept(self, name: Hostname, source: str) -> None:
+        """Take a name that a client waits for into the queue, or move it up there.
+
+        Raises:
+            OrderRefused: it is not to be ordered now.
+        """
+        if name in self._queue:
+            self._queue.add_waited_for(name)
             return
+        self._find_owner(name)
+        self._check_past(name, self._refused_s)
+        if self._tasks is None or self._queue.is_full:
+            raise OrderRefused(Refusal.QUEUE, "as many certificates are ordered as can be")
+        self._budgets.take_source(source)
+        self._queue.add_waited_for(name)
+
+    def _check_past(self, name: Hostname, within_s: float) -> None:
+        """Refuse a name whose order has failed, or that was refused within so many seconds."""
+        self._histories.check(name)
+        self._refused.check(name, within_s)
+
+    def _find_owner(self, name: Hostname) -> TenantId:
         tenant = self._find_tenant(name)
         if tenant is None:
-            reason: str | None = "no agent publishes it with terminate"
-        else:
-            reason = self._refuse(name, tenant, source)
-        if reason is None:
-            self._start(name)
-        else:
-            self._metrics.certificate_orders.labels("refused").inc()
-            self._store.refuse(name, reason)
+            raise OrderRefused(Refusal.NOT_PUBLISHED, "no agent publishes it with terminate")
+        return tenant
 
     @override
     def consider(self, names: Iterable[Hostname]) -> None:
@@ -131,21 +158,11 @@ class Issuer(CertificateSource):
                     self._eager[name] = None
             self._changed.set()
 
-    def _refuse(self, name: Hostname, tenant: TenantId, source: str | None) -> str | None:
-        """Return why a certificate is not ordered now, if it is not."""
-        history, now_s = self._histories.get(name, NO_ORDERS), time.monotonic()
-        if self._clock().timestamp() < history.retry_at:
-            return f"{history.reason}; tried again at {_show(history.retry_at)}"
-        if self._tasks is None or len(self._in_flight) >= MAX_IN_FLIGHT:
-            return "as many certificates are ordered as can be"
-        if source is not None and not self._sources.take(source, now_s):
-            return f"clients of {source} had too many ordered within an hour"
-        if not self._tenants.take(tenant, now_s):
-            return "too many were ordered for the tenant within three hours"
-        return None
+    # What is due.
 
     async def _look_on(self, look_s: float) -> None:
         while True:
+            await self._histories.learn(self._store.certificates)
             self._look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(look_s):
@@ -153,78 +170,104 @@ class Issuer(CertificateSource):
             self._changed.clear()
 
     def _look(self) -> None:
-        """Start the orders that it is time for; one that is refused now has its turn later."""
+        """Queue the orders that it is time for; one that may not be made now has its turn later."""
         now, certificates = self._clock(), self._store.certificates
         for name in [*self._eager, *certificates]:
-            found = certificates.get(name)
-            is_due = found is None or (
-                now >= find_renewal(name, found.not_before, found.not_after)
-                and self._histories.get(name, NO_ORDERS).issued
-            )
-            tenant = self._find_tenant(name) if is_due and name not in self._in_flight else None
-            if tenant is None:
+            if name in self._queue:
+                continue
+            if not self._is_due(name, now) or self._find_tenant(name) is None:
                 self._eager.pop(name, None)
-            elif self._refuse(name, tenant, None) is None:
-                self._eager.pop(name, None)
-                self._start(name)
+            else:
+                with contextlib.suppress(OrderRefused):
+                    self._check_past(name, REFUSED_EAGER_S)
+                    self._queue.add_eager(name)
+        self._start()
+
+    def _is_due(self, name: Hostname, now: datetime) -> bool:
+        """Tell whether a name has no certificate, or one that was ordered here and is to be renewed."""
+        found = self._store.certificates.get(name)
+        if found is None:
+            return True
+        history = self._histories.get(name)
+        window = None if self._renewals is None else self._renewals.find_window(found)
+        issued_at = trust_time(history.issued_at, now)
+        life = Life(found.not_before, found.not_after, issued_at, window)
+        return history.issued and now >= find_renewal(name, life)
+
+    def _find_ours(self) -> Iterator[Certificate]:
+        """Yield the certificates that were ordered here."""
+        for name, certificate in self._store.certificates.items():
+            if self._histories.get(name).issued:
+                yield certificate
 
     # Orders.
 
-    def _start(self, name: Hostname) -> None:
-        assert self._tasks is not None, "it is refused before"
-        task = self._tasks.create_task(self._issue(name))
-        self._in_flight[name] = task
-        task.add_done_callback(lambda _: self._in_flight.pop(name, None))
+    def _start(self) -> None:
+        """Begin the orders that there are places for."""
+        while self._tasks is not None and (name := self._queue.take()) is not None:
+            task = self._tasks.create_task(self._issue(name))
+            self._running.add(task)
+            task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._start()
 
     async def _issue(self, name: Hostname) -> None:
+        reason = await self._try(name)
+        self._queue.end(name)  # a client who comes from now on asks anew
+        if reason is not None:
+            self._store.refuse(name, reason)
+
+    async def _try(self, name: Hostname) -> str | None:
+        """Order, if it is still time for that, and return why there is no certificate, if there is none."""
         try:
-            async with self._places:
-                await self._issue_now(name)
+            async with hold_order(self._folder, name):
+                await self._store.load_name(self._folder, name)  # another process may have had it
+                if self._is_due(name, self._clock()):
+                    await self._issue_now(name)
+        except OrderRefused as refused:
+            return self._refuse(name, refused)
         except (OrderError, CertificateError, OSError) as error:
-            await self._fail(name, error)
-        else:
-            self._metrics.certificate_orders.labels("issued").inc()
+            return await self._fail(name, error)
+        return None
 
     async def _issue_now(self, name: Hostname) -> None:
-        history = self._histories.get(name, NO_ORDERS)
-        await self._remember(name, history)  # what cannot be stored is not ordered
-        loop = asyncio.get_running_loop()
-
-        def present(pem: bytes | None) -> None:
-            presented = asyncio.run_coroutine_threadsafe(self._present(name, pem), loop)
-            if pem is not None:  # the authority looks soon
-                presented.result(_PRESENT_S)
-
-        pair = await call_in_thread(partial(self._order, name, present))
-        parse_certificate(name, *pair)
-        await self._remember(name, OrderHistory(issued=True))
+        """Order, if nothing is against it, and have what comes."""
+        history = self._histories.get(name)
+        if self._check is not None:
+            await self._check(name)
+        self._budgets.take(self._find_owner(name), name, is_renewal=history.issued)
+        try:
+            await self._histories.store(name, history)  # what cannot be stored is not ordered
+            replaced = self._store.certificates.get(name) if history.issued else None
+            pair = await self._ordering.fetch(name, replaced)
+        except BaseException:
+            if not history.issued:
+                self._budgets.put_back(name)
+            raise
+        await self._histories.store_issued(name)
+        self._refused.forget(name)
         await self._store.put(self._folder, name, *pair)
         log.info("certificate.issued", name=name)
+        self._metrics.certificate_orders.labels("issued").inc()
 
-    async def _present(self, name: Hostname, pem: bytes | None) -> None:
-        self._store.show_challenge(name, pem or b"")
-
-    async def _fail(self, name: Hostname, error: Exception) -> None:
-        history = self._histories.get(name, NO_ORDERS)
-        failures = history.failures + 1
-        is_rate_limited = isinstance(error, OrderError) and error.is_rate_limited
-        retry_at = self._clock() + find_retry(failures, is_rate_limited=is_rate_limited)
-        reason = str(error)[:_REASON_CHARS]
-        with contextlib.suppress(OSError):  # then it is forgotten at the next start
-            await self._remember(
-                name,
-                replace(history, failures=failures, retry_at=retry_at.timestamp(), reason=reason),
-            )
-        log.warning(
-            "certificate.order_failed", name=name, reason=reason, retry_at=retry_at.isoformat()
-        )
+    async def _fail(self, name: Hostname, error: Exception) -> str:
+        failed = await self._histories.store_failure(name, error)
+        retry_at = datetime.fromtimestamp(failed.retry_at, UTC).isoformat()
+        log.warning("certificate.order_failed", name=name, reason=failed.reason, retry_at=retry_at)
         self._metrics.certificate_orders.labels("failed").inc()
-        self._store.refuse(name, reason)
+        return failed.reason
 
-    async def _remember(self, name: Hostname, history: OrderHistory) -> None:
-        self._histories[name] = history
-        await asyncio.to_thread(write_history, self._folder, name, history)
+    # What is not ordered.
 
+    def _refuse(self, name: Hostname, refused: OrderRefused) -> str:
+        """Remember why a name is not ordered, for clients that come within some seconds."""
+        if self._refused.add(name, refused):
+            log.warning("certificate.order_refused", name=name, reason=str(refused))
+        self._count(refused)
+        return str(refused)
 
-def _show(seconds: float) -> str:
-    return to_datetime(int(seconds * 1000)).isoformat(timespec="seconds")
+    def _count(self, refused: OrderRefused) -> None:
+        self._metrics.certificate_orders.labels("refused").inc()
+        self._metrics.certificate_orders_refused.labels(refused.refusal).inc()

@@ -1,77 +1,43 @@
-"""Orders of certificates by ACME (RFC 8555), one after the other in each thread that calls.
+"""Orders of certificates by ACME (RFC 8555), one after the other in each thread that calls."""
 
-Importing this takes the library and its HTTP client: an edge does so once it has an account to use.
-"""
-
-import hashlib
-import json
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, cast, override
+from typing import Any, Final, cast
 
 import requests
-from acme import challenges, client, errors, messages
+from acme import client, errors, messages
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from josepy.errors import Error as JoseError
-from josepy.jwa import ES256
-from josepy.jwk import JWK, JWKEC
 
-from towonel.edge.certificates.acme.authority import Authority, OrderError
+from towonel.edge.certificates.acme.account import AccountStore
+from towonel.edge.certificates.acme.authority import Authority, OrderError, Suggestion
 from towonel.edge.certificates.acme.challenge import (
     encode_key,
     make_challenge_certificate,
     make_request,
 )
+from towonel.edge.certificates.acme.client import Client, TlsAlpn01
+from towonel.edge.core.certificates.issuance import Window
 from towonel.edge.credentials import read_clock
-from towonel.runtime import secretfile
 from towonel.runtime.secretfile import SecretFileError
 
-type Present = Callable[[bytes | None], None]  # shows a challenge's certificate, or no more
+type Present = Callable[[bytes], None]  # shows the certificate that answers a challenge
 
-ACCOUNT_KEY: Final = "acme-account.key"
-ACCOUNT: Final = "acme-account.json"
-_POLL_S: Final = 0.5
-_USER_AGENT: Final = "towonel-edge"
+_FIRST_POLL_S: Final = 0.1
+_MOST_POLL_S: Final = 1.0
+_SLOWER: Final = 1.5
 _RATE_LIMITED: Final = "rateLimited"
 _NO_ACCOUNT: Final = "accountDoesNotExist"
-
-
-@challenges.ChallengeResponse.register
-class TlsAlpn01Response(challenges.KeyAuthorizationChallengeResponse):
-    """Response to a challenge TLS-ALPN-01, which the library has no more."""
-
-    typ = "tls-alpn-01"
-
-
-@challenges.Challenge.register
-class TlsAlpn01(challenges.KeyAuthorizationChallenge):
-    """Challenge TLS-ALPN-01."""
-
-    response_cls = TlsAlpn01Response
-    typ = response_cls.typ
-
-    @override
-    def validation(self, account_key: JWK, **_: Any) -> str:
-        """Return what the certificate proves."""
-        return self.key_authorization(account_key)
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """Account: its key, and the address that the authority knows it by."""
-
-    key: JWKEC
-    directory: messages.Directory
-    uri: str
+_NOT_READY: Final = "orderNotReady"
+_ASK_AGAIN_S: Final = 6 * 3600  # where the authority does not say; RFC 9773 §4.3
+_NEVER_SAYS_S: Final = 24 * 3600.0
+_LEAST_AGAIN_S, _MOST_AGAIN_S = 60.0, 24 * 3600.0
 
 
 class Orders:
-    """Orders of one account, which is made when the first one begins.
+    """Orders of one account.
 
     Args:
         authority: whom certificates are ordered from.
@@ -83,154 +49,131 @@ class Orders:
     def __init__(
         self, authority: Authority, folder: Path, order_s: float = 90.0, request_s: float = 15.0
     ) -> None:
-        self._authority = authority
-        self._folder = folder
+        self._accounts = AccountStore(authority, folder, request_s)
         self._order_s = order_s
-        self._request_s = request_s
-        self._opening = threading.Lock()
-        self._account: _Account | None = None
 
-    def order(self, name: str, present: Present) -> tuple[bytes, bytes]:
+    def order(
+        self, name: str, present: Present, replaced: bytes | None = None
+    ) -> tuple[bytes, bytes]:
         """Order a certificate for a name, and return its chain and key as PEM; this waits.
+
+        Args:
+            name: that it is for.
+            present: shows the answer to a challenge.
+            replaced: the certificate whose place it takes, as PEM.
 
         Raises:
             OrderError: there is none.
         """
-        try:
-            return self._order_by_account(name, present)
-        except messages.Error as error:
-            raise _to_error(error) from error
-        except errors.Error as error:
-            raise OrderError(f"{type(error).__name__}: {error}") from error
-        except (requests.RequestException, JoseError, ValueError) as error:
-            raise OrderError(f"no answer of the authority: {error}") from error
-        except (OSError, SecretFileError) as error:
-            raise OrderError(f"the account cannot be stored: {error}") from error
-        finally:
-            present(None)
+        return _translate(lambda: self._order_by_account(name, present, replaced))
 
-    def _order_by_account(self, name: str, present: Present) -> tuple[bytes, bytes]:
+    def suggest(self, pem: bytes) -> Suggestion:
+        """Return when the authority wants a certificate to be renewed; this waits.
+
+        Raises:
+            OrderError: it does not answer as it should.
+        """
+        return _translate(lambda: self._suggest(pem))
+
+    def _suggest(self, pem: bytes) -> Suggestion:
+        response = self._accounts.open().fetch_renewal(x509.load_pem_x509_certificate(pem))
+        if response is None:
+            return Suggestion(None, _NEVER_SAYS_S)
+        found: Any = messages.RenewalInfo.from_json(response.json())
+        again = client.ClientV2.retry_after(response, _ASK_AGAIN_S)
+        again_s = again.timestamp() - time.time_ns() / 1e9
+        window = Window(found.suggested_window.start, found.suggested_window.end)
+        return Suggestion(window, min(max(again_s, _LEAST_AGAIN_S), _MOST_AGAIN_S))
+
+    def _order_by_account(
+        self, name: str, present: Present, replaced: bytes | None
+    ) -> tuple[bytes, bytes]:
         """Order, and make the account again first if the authority has lost it."""
         try:
-            return self._order(name, present)
+            return self._order(name, present, replaced)
         except messages.Error as error:
             if error.code != _NO_ACCOUNT:
                 raise
-        self._forget_account()
-        return self._order(name, present)
+        self._accounts.forget()
+        return self._order(name, present, replaced)
 
-    def _order(self, name: str, present: Present) -> tuple[bytes, bytes]:
-        account = self._open_account()
-        acme = client.ClientV2(account.directory, self._make_network(account.key))
-        acme.net.account = _to_resource(account.uri)
+    def _order(self, name: str, present: Present, replaced: bytes | None) -> tuple[bytes, bytes]:
+        acme = self._accounts.open()
         key = ec.generate_private_key(ec.SECP256R1())
         until = time.monotonic() + self._order_s
-        order = cast("Any", acme.new_order(make_request(name, key)))  # whose fields have no types
+        before = None if replaced is None else x509.load_pem_x509_certificate(replaced)
+        order: Any = acme.begin_order(make_request(name, key), name, before)
         for authorization in order.authorizations:
             if authorization.body.status != messages.STATUS_VALID:
-                self._prove(acme, name, authorization, present, until)
-        order = cast("Any", acme.begin_finalization(order))
-        left = timedelta(seconds=max(until - time.monotonic(), 1.0))
-        order = acme.poll_finalization(order, datetime.fromtimestamp(time.time_ns() / 1e9) + left)  # noqa: DTZ006 as it compares
-        return order.fullchain_pem.encode(), encode_key(key)
+                _prove(acme, name, authorization, present, until)
+        return _finalize(acme, name, order, until), encode_key(key)
 
-    def _prove(
-        self,
-        acme: client.ClientV2,
-        name: str,
-        authorization: Any,
-        present: Present,
-        until: float,
-    ) -> None:
-        """Answer the challenge of a name, and wait for what the authority has seen."""
-        offered = [
-            each for each in authorization.body.challenges if each.chall.typ == TlsAlpn01.typ
-        ]
-        if not offered:
-            raise OrderError(f"the authority offers no {TlsAlpn01.typ} for {name}")
-        response, proof = offered[0].chall.response_and_validation(acme.net.key)
-        present(make_challenge_certificate(name, proof, read_clock()))
-        acme.answer_challenge(offered[0], response)
-        while True:
-            authorization = cast("Any", acme.poll(authorization)[0])
-            status = authorization.body.status
-            if status == messages.STATUS_VALID:
-                return
-            if status not in (messages.STATUS_PENDING, messages.STATUS_PROCESSING):
-                raise OrderError(_find_reason(authorization, name))
-            if time.monotonic() >= until:
-                raise OrderError(f"the authority has not looked at {name} in time")
-            time.sleep(_POLL_S)
 
-    # The account.
+def _prove(acme: Client, name: str, authorization: Any, present: Present, until: float) -> None:
+    """Answer the challenge of a name, and wait for what the authority has seen."""
+    offered = [each for each in authorization.body.challenges if each.chall.typ == TlsAlpn01.typ]
+    if not offered:
+        raise OrderError(f"the authority offers no {TlsAlpn01.typ} for {name}")
+    response, proof = offered[0].chall.response_and_validation(acme.net.key)
+    present(make_challenge_certificate(name, proof, read_clock()))
+    acme.answer_challenge(offered[0], response)
+    for _ in _pauses(until):
+        authorization = cast("Any", acme.poll(authorization)[0])
+        status = authorization.body.status
+        if status == messages.STATUS_VALID:
+            return
+        if status not in (messages.STATUS_PENDING, messages.STATUS_PROCESSING):
+            raise OrderError(_find_reason(authorization, name))
+    raise OrderError(f"the authority has not looked at {name} in time")
 
-    def _open_account(self) -> _Account:
-        with self._opening:
-            if self._account is None:
-                self._account = self._load_account()
-            return self._account
 
-    def _load_account(self) -> _Account:
-        pem = secretfile.load_or_create(
-            self._folder / ACCOUNT_KEY, lambda: encode_key(ec.generate_private_key(ec.SECP256R1()))
-        )
-        key = JWKEC(key=load_pem_private_key(pem, password=None))
-        network = self._make_network(key)
-        directory = client.ClientV2.get_directory(self._authority.directory, network)
-        uri = self._find_uri(pem) or self._register(client.ClientV2(directory, network), key, pem)
-        return _Account(key, directory, uri)
-
-    def _find_uri(self, pem: bytes) -> str | None:
-        """Return the address of the account that is stored, if it is this key's and authority's."""
-        try:
-            stored = json.loads((self._folder / ACCOUNT).read_bytes())
-            same = stored["directory"] == self._authority.directory and stored["key"] == _hash(pem)
-            return str(stored["uri"]) if same else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _register(self, acme: client.ClientV2, key: JWKEC, pem: bytes) -> str:
-        authority = self._authority
-        binding = None
-        if authority.binding is not None:
-            kid, hmac_key = authority.binding
-            binding = messages.ExternalAccountBinding.from_data(
-                key.public_key(), kid, hmac_key, acme.directory
+def _finalize(acme: Client, name: str, order: Any, until: float) -> bytes:
+    """Ask for the certificate, and return it with its chain once it is there."""
+    try:
+        order = acme.begin_finalization(order)
+    except messages.Error as error:
+        if error.code != _NOT_READY:
+            raise
+    for _ in _pauses(until):
+        status = order.body.status
+        if status == messages.STATUS_VALID and order.body.certificate:
+            return acme.fetch_chain(order.body.certificate)
+        if status == messages.STATUS_INVALID:
+            raise OrderError(
+                str(order.body.error or f"the authority has made no certificate for {name}")
             )
-        registration = messages.NewRegistration.from_data(
-            email=authority.email, terms_of_service_agreed=True, external_account_binding=binding
-        )
-        try:
-            uri = str(acme.new_account(registration).uri)
-        except errors.ConflictError as error:  # it is there already
-            uri = str(error.location)
-        stored = {"directory": authority.directory, "key": _hash(pem), "uri": uri}
-        secretfile.replace(self._folder / ACCOUNT, json.dumps(stored).encode())
-        return uri
-
-    def _forget_account(self) -> None:
-        """Register again next time: the authority has lost the account."""
-        with self._opening:
-            self._account = None
-            (self._folder / ACCOUNT).unlink(missing_ok=True)
-
-    def _make_network(self, key: JWKEC) -> client.ClientNetwork:
-        root = self._authority.root
-        return client.ClientNetwork(
-            key,
-            alg=ES256,
-            verify_ssl=True if root is None else str(root),  # type: ignore[arg-type]  # as requests takes it
-            user_agent=_USER_AGENT,
-            timeout=int(self._request_s),
-        )
+        if status == messages.STATUS_READY:
+            order = acme.begin_finalization(order)
+        else:
+            order = acme.poll_order(order)
+    raise OrderError(f"the authority has not made the certificate of {name} in time")
 
 
-def _hash(pem: bytes) -> str:
-    return hashlib.sha256(pem).hexdigest()
+def _pauses(until: float) -> Iterator[None]:
+    """Yield until a time of the monotonic clock, with pauses that grow."""
+    pause_s = _FIRST_POLL_S
+    while time.monotonic() < until:
+        yield
+        time.sleep(pause_s)
+        pause_s = min(pause_s * _SLOWER, _MOST_POLL_S)
 
 
-def _to_resource(uri: str) -> messages.RegistrationResource:
-    return messages.RegistrationResource(uri=uri, body=messages.Registration())
+def _translate[T](call: Callable[[], T]) -> T:
+    """Return what a call returns, and raise OrderError for what it raises of the library."""
+    try:
+        return call()
+    except messages.Error as error:
+        raise _to_error(error) from error
+    except errors.Error as error:
+        raise OrderError(f"{type(error).__name__}: {error}") from error
+    except requests.exceptions.SSLError as error:
+        clock = read_clock().isoformat(timespec="seconds")
+        reason = f"the authority cannot be trusted, by this machine's clock ({clock}): {error}"
+        raise OrderError(reason) from error
+    except (requests.RequestException, JoseError, ValueError) as error:
+        raise OrderError(f"no answer of the authority: {error}") from error
+    except (OSError, SecretFileError) as error:
+        raise OrderError(f"the account cannot be stored: {error}") from error
 
 
 def _to_error(error: messages.Error) -> OrderError:

@@ -1,0 +1,101 @@
+"""Histories of all names: in memory, and in the folder, where another process may have added some."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from copy import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
+from towonel.edge.certificates.acme.history import (
+    NO_ORDERS,
+    OrderHistory,
+    read_all_histories,
+    read_histories,
+    write_history,
+)
+from towonel.edge.core.certificates.issuance import Refusal, find_retry, trust_time
+from towonel.wire.names import Hostname
+
+_REASON_CHARS: Final = 300
+
+
+class Histories:
+    """Histories of the orders of names.
+
+    Args:
+        folder: of their files.
+        clock: tells the time.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._histories: dict[Hostname, OrderHistory] = {}
+
+    def get(self, name: Hostname) -> OrderHistory:
+        """Return the history of a name."""
+        return self._histories.get(name, NO_ORDERS)
+
+    async def load(self) -> None:
+        """Have all histories that there are."""
+        self._histories = await asyncio.to_thread(read_all_histories, self._folder)
+
+    async def learn(self, names: Collection[Hostname]) -> None:
+        """Have the histories of certificates that another process has put there, and may have ordered."""
+        if new := [name for name in names if name not in self._histories]:
+            found = await asyncio.to_thread(read_histories, self._folder, new)
+            self._histories = found | self._histories
+
+    def find_recent(self, within_s: float) -> Iterator[Hostname]:
+        """Yield the names whose first certificate came within so many seconds."""
+        now = self._clock()
+        for name, history in self._histories.items():
+            first_at = trust_time(history.first_at, now)
+            if first_at is not None and (now - first_at).total_seconds() < within_s:
+                yield name
+
+    def check(self, name: Hostname) -> None:
+        """Refuse a name whose order has failed, until it is to be tried again.
+
+        Raises:
+            OrderRefused: FAILED_BEFORE.
+        """
+        history, now = self.get(name), self._clock()
+        retry_at = trust_time(history.retry_at, now)
+        if retry_at is not None and now < retry_at:
+            again = retry_at.isoformat(timespec="seconds")
+            raise OrderRefused(Refusal.FAILED_BEFORE, f"{history.reason}; tried again at {again}")
+
+    async def store(self, name: Hostname, history: OrderHistory) -> None:
+        """Remember a history, also over a restart.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._histories[name] = history
+        await asyncio.to_thread(write_history, self._folder, name, history)
+
+    async def store_issued(self, name: Hostname) -> None:
+        """Remember that a certificate has come; as `store`."""
+        now_s = self._clock().timestamp()
+        first_at = self.get(name).first_at or now_s
+        await self.store(name, OrderHistory(issued=True, first_at=first_at, issued_at=now_s))
+
+    async def store_failure(self, name: Hostname, error: Exception) -> OrderHistory:
+        """Remember that an order has failed, and return what there is to be said of it."""
+        before = self.get(name)
+        failures = before.failures + 1
+        is_rate_limited = isinstance(error, OrderError) and error.is_rate_limited
+        retry_at = self._clock() + find_retry(failures, is_rate_limited=is_rate_limited)
+        failed = replace(
+            before,
+            failures=failures,
+            retry_at=retry_at.timestamp(),
+            reason=str(error)[:_REASON_CHARS],
+        )
+        with contextlib.suppress(OSError):  # then it is forgotten at the next start
+            await self.store(name, failed)
+        return failed
