@@ -36,6 +36,7 @@ HEALTHY = {
     f'towonel_edge_datagrams_dropped_total{{{EDGE}, reason="incomplete"}}': "0+60x30",
     f"towonel_edge_route_index_failures_total{{{EDGE}}}": "3x30",
     f"towonel_edge_worker_restarts_total{{{EDGE}}}": "3x30",
+    f'towonel_edge_certificate_orders_refused_total{{{EDGE}, reason="domain_budget"}}': "3x30",
     f"towonel_agent_ready{{{AGENT}}}": "1x30",
     f'towonel_agent_degraded{{{AGENT}, check="lanes"}}': "0x30",
     f"towonel_agent_services_unpublished{{{AGENT}}}": "0x30",
@@ -94,6 +95,10 @@ TROUBLES = {
         "3+4x30",
     ),
     "TowonelEdgeWorkersEnd": (f"towonel_edge_worker_restarts_total{{{EDGE}}}", "3x15 4x15"),
+    "TowonelCertificateBudgetUsedUp": (
+        f'towonel_edge_certificate_orders_refused_total{{{EDGE}, reason="domain_budget"}}',
+        "3x15 4x15",
+    ),
     "TowonelAgentNotReady": (f"towonel_agent_ready{{{AGENT}}}", "0x30"),
     "TowonelAgentDegraded": (f'towonel_agent_degraded{{{AGENT}, check="lanes"}}', "1x30"),
     "TowonelAgentServicesUnpublished": (
