@@ -102,7 +102,8 @@ async def _running(command: list[str], log: Path, environ: dict[str, str]) -> As
     try:
         yield
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # it ended, and its log says why
+            process.kill()
         await process.wait()
 
 
