@@ -28,13 +28,13 @@ def fill_in(text: str, places: dict[str, str]) -> str:
 def make_places(folder: Path) -> dict[str, str]:
     """Return all that the README names and a test cannot have: others of each, longest first.
 
-    Caddy is not there: what it serves as https://hub.example.eu:8443 is the hub's own address.
+    No authority is there: what the edge serves as https://hub.example.eu is the hub's own address.
     """
     hub = f"127.0.0.1:{free_port()}"
     ports = [f"127.0.0.1:{port}" for port in ("9091", "9090", "9092")]
     return {
-        "https://hub.example.eu:8443": f"http://{hub}",
-        "127.0.0.1:8444": hub,
+        "https://hub.example.eu": f"http://{hub}",
+        "127.0.0.1:8443": hub,
         **{port: f"127.0.0.1:{free_port()}" for port in ports},
         "/var/lib/towonel": str(folder / "data"),
     }

@@ -85,6 +85,36 @@ def test_a_hub_runs_beside_a_token_where_a_variable_says_so() -> None:
     assert list(programs(**token, TOWONEL_EDGE_ENABLED="false")) == ["hub"]
 
 
+@pytest.mark.parametrize(
+    ("environ", "reserved"),
+    [
+        ({"TOWONEL_HUB_PUBLIC_URL": "https://hub.eu"}, "hub.eu"),
+        (
+            {
+                "TOWONEL_HUB_PUBLIC_URL": "https://hub.eu",
+                "TOWONEL_HUB_RESERVED_HOSTNAMES": "a.eu,b.eu",
+            },
+            "a.eu,b.eu,hub.eu",
+        ),
+        ({"TOWONEL_EDGE_SELF_ROUTE": "api.eu=http://127.0.0.1:8443"}, "api.eu"),
+        ({"TOWONEL_HUB_PUBLIC_URL": "https://hub.eu:8443"}, None),
+        ({"TOWONEL_HUB_PUBLIC_URL": "https://hub.eu", "TOWONEL_EDGE_SELF_ROUTE": "off"}, None),
+        ({"TOWONEL_HUB_PUBLIC_URL": "https://hub.eu", "TOWONEL_EDGE_ENABLED": "false"}, None),
+        (
+            {
+                "TOWONEL_HUB_PUBLIC_URL": "https://hub.eu",
+                "TOWONEL_EDGE_HUB_URL": "https://other.eu",
+            },
+            None,
+        ),
+    ],
+)
+def test_the_hub_keeps_the_name_that_the_edge_beside_it_answers(
+    environ: dict[str, str], reserved: str | None
+) -> None:
+    assert programs(**environ)["hub"].environ.get("TOWONEL_HUB_RESERVED_HOSTNAMES") == reserved
+
+
 def test_an_edge_alone_is_told_nothing() -> None:
     assert programs(TOWONEL_HUB_ENABLED="false")["edge"].environ == {"TOWONEL_HUB_ENABLED": "false"}
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towonel.wire.errors import Code, Denied
-from towonel.wire.hub_urls import HubUrl, is_loopback, parse_hub_url
+from towonel.wire.hub_urls import HubUrl, find_public_name, is_loopback, parse_hub_url
 
 
 @pytest.mark.parametrize(
@@ -14,13 +14,13 @@ from towonel.wire.hub_urls import HubUrl, is_loopback, parse_hub_url
         ("https://hub.example.eu", HubUrl("https", "hub.example.eu")),
         (
             " HTTPS://Hub.Example.EU:8443/a%20b/\n",
-            HubUrl("https", "hub.example.eu"),
+            HubUrl("https", "hub.example.eu", 8443),
         ),
-        ("https://[2001:db8::1]:443", HubUrl("https", "2001:db8::1")),
+        ("https://[2001:db8::1]:443", HubUrl("https", "2001:db8::1", 443)),
         ("https://192.0.2.1", HubUrl("https", "192.0.2.1")),
         ("https://xn--bcher-kva.example/", HubUrl("https", "xn--bcher-kva.example")),
         ("https://hub_1.internal.", HubUrl("https", "hub_1.internal.")),
-        ("http://localhost:1", HubUrl("http", "localhost")),
+        ("http://localhost:1", HubUrl("http", "localhost", 1)),
     ],
 )
 def test_a_url_has_its_parts(text: str, url: HubUrl) -> None:
@@ -97,3 +97,22 @@ def test_garbage_is_refused_with_a_rule_only(text: str) -> None:
             parse_hub_url(start + text)
         except Denied as error:
             assert error.detail.startswith("the hub's URL ")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("https://Hub.example.eu", "hub.example.eu"),
+        ("https://hub.example.eu.:443/", "hub.example.eu"),
+        ("https://hub.example.eu:10443", "hub.example.eu"),
+        ("https://hub.example.eu:8443", None),  # where a proxy listens
+        ("http://hub.example.eu:443", None),
+        ("https://192.0.2.1", None),
+        ("https://hub", None),
+        ("hub.example.eu", None),
+    ],
+)
+def test_a_hub_whose_clients_come_to_an_edges_port_is_known_by_its_url(
+    text: str, name: str | None
+) -> None:
+    assert find_public_name(text, 10_443) == name

@@ -227,3 +227,56 @@ def test_a_region_is_a_short_word_in_whatever_case() -> None:
     assert load(EdgeSettings, BESIDE_A_HUB).region is None
     assert load(EdgeSettings, {**BESIDE_A_HUB, "TOWONEL_EDGE_REGION": "EU"}).region == "eu"
     assert "TOWONEL_EDGE_REGION: region 'e u' must be 1 to 63" in problem(TOWONEL_EDGE_REGION="e u")
+
+
+@pytest.mark.parametrize(
+    ("environ", "route"),
+    [
+        ({}, None),  # clients come to port 8443, where a proxy is
+        (
+            {"TOWONEL_HUB_PUBLIC_URL": "https://hub.example.eu"},
+            ("hub.example.eu", "http://127.0.0.1:8443"),
+        ),
+        (
+            {
+                "TOWONEL_HUB_PUBLIC_URL": "https://hub.example.eu:10443",
+                "TOWONEL_EDGE_LISTEN_ADDR": "0.0.0.0:10443",
+                "TOWONEL_HUB_LISTEN_ADDR": "127.0.0.1:9443",
+            },
+            ("hub.example.eu", "http://127.0.0.1:9443"),
+        ),
+        (
+            {
+                "TOWONEL_HUB_PUBLIC_URL": "https://hub.example.eu",
+                "TOWONEL_EDGE_SELF_ROUTE": "off",
+            },
+            None,
+        ),
+        (
+            {
+                "TOWONEL_HUB_PUBLIC_URL": "https://hub.example.eu",
+                "TOWONEL_EDGE_INVITE_TOKEN": TOKEN.encode(),
+            },
+            None,
+        ),
+        (
+            {"TOWONEL_EDGE_SELF_ROUTE": "api.example.eu=http://127.0.0.1:8000"},
+            ("api.example.eu", "http://127.0.0.1:8000"),
+        ),
+    ],
+)
+def test_the_hubs_own_name_is_answered_beside_it_or_where_it_is_named(
+    environ: dict[str, str], route: tuple[str, str] | None
+) -> None:
+    assert load(EdgeSettings, BESIDE_A_HUB | environ).hub_route == route
+
+
+def test_an_edge_elsewhere_asks_the_hub_directly_whose_name_it_answers() -> None:
+    environ = {
+        "TOWONEL_EDGE_INVITE_TOKEN": TOKEN.encode(),
+        "TOWONEL_EDGE_SELF_ROUTE": "hub.example.eu=http://10.0.0.5:8443",
+    }
+    settings = load(EdgeSettings, environ | {"TOWONEL_ALLOW_INSECURE_HUB": "true"})
+
+    assert settings.hub_url == "http://10.0.0.5:8443"
+    assert "TOWONEL_EDGE_SELF_ROUTE: the hub's URL must start with https://" in problem(**environ)

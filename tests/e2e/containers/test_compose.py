@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 from support.compose_project import Project, fetch, find_missing, stand_in, until
 from support.ports import free_port
 
@@ -17,14 +18,17 @@ HUB, APP = "hub.example.eu", "app.example.eu"
 ROOT_CERTIFICATE = "/data/caddy/pki/authorities/local/root.crt"
 LOCAL = {"CADDY_GLOBAL_OPTIONS": "local_certs"}
 PASSWORD_CHARACTERS = 24
+USER = 10001  # of our images
 # What the files leave to the world: public names, free ports of the machine, and an authority that all trust.
 HEALTH = "healthcheck: {interval: 2s}"
-CADDY_HUB = f"""
+ONE_BOX = f"""
 services:
   towonel:
     ports: !reset []
     {HEALTH}
     networks: {{default: {{aliases: [{HUB}]}}}}
+    environment: {{TOWONEL_EDGE_TLS_CERT_DIR: /certificates}}
+    volumes: ["CERTIFICATES:/certificates:ro"]
 """
 PLAIN_HUB = f"""
 services:
@@ -90,9 +94,12 @@ def project(images: None, tmp_path: Path) -> Iterator[Make]:
 class Tunnel:
     """An agent beside its app, and clients that ask for it at the edge."""
 
-    def __init__(self, make: Make, hub: Project, folder: Path, token: str, proxy: str) -> None:
+    def __init__(
+        self, make: Make, hub: Project, folder: Path, token: str, proxy: str | None = None
+    ) -> None:
         self.authority = folder / "authority.pem"
-        self.trust(hub, proxy)
+        if proxy is not None:  # else the edge has the hub's certificate
+            self.trust(hub, proxy)
         (folder / "invite_token").write_text(token)
         overlay = AGENT.replace("AUTHORITY", str(self.authority)).replace("PROJECT", hub.name)
         token_file = str(folder / "invite_token")
@@ -137,11 +144,29 @@ def check_data_survives(hub: Project, tunnel: Tunnel, edge: str, profile: str = 
     tunnel.request(edge)
 
 
-def test_one_box_with_caddy_in_its_image(project: Make, tmp_path: Path) -> None:
-    hub = project("compose.yaml", overlay=CADDY_HUB, HUB_DOMAIN=HUB, **LOCAL)
+def make_box(make: Make, folder: Path, *files: str, overlay: str = "") -> Project:
+    """Make the project of one box, whose edge has a certificate of the hub's name: no authority is public here."""
+    certificates = folder / "certificates"
+    certificates.mkdir()
+    authority = trustme.CA()
+    issued = authority.issue_cert(HUB)
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(certificates / f"{HUB}.crt"))
+    key = certificates / f"{HUB}.key"
+    key.touch(0o600)
+    issued.private_key_pem.write_to_path(str(key))
+    for path in (certificates, key):
+        os.chown(path, USER, USER)
+    overlay = ONE_BOX.replace("CERTIFICATES", str(certificates)) + overlay
+    variables = {"HUB_DOMAIN": HUB, "ACME_EMAIL": "me@example.eu"}
+    return make("compose.yaml", *files, overlay=overlay, **variables)
+
+
+def test_one_box_whose_edge_answers_the_hubs_own_name(project: Make, tmp_path: Path) -> None:
+    hub = make_box(project, tmp_path)
     hub.up()
     token = invite(hub, "exec", "-T", "towonel", "towonel")
-    tunnel = Tunnel(project, hub, tmp_path, token, "towonel")
+    tunnel = Tunnel(project, hub, tmp_path, token)
     tunnel.agent.up()
     tunnel.request("towonel")
 
@@ -225,11 +250,11 @@ services:
 
 
 def test_one_more_edge_from_one_variable(project: Make, tmp_path: Path) -> None:
-    hub = project("compose.yaml", overlay=CADDY_HUB, HUB_DOMAIN=HUB, **LOCAL)
+    hub = make_box(project, tmp_path)
     hub.up()
     towonel = ("exec", "-T", "towonel", "towonel")
     printed = hub.run(*towonel, "edge-invite", "create", "--name", "second")
-    tunnel = Tunnel(project, hub, tmp_path, invite(hub, *towonel), "towonel")
+    tunnel = Tunnel(project, hub, tmp_path, invite(hub, *towonel))
     gateway = hub.gateway()
     overlay = SECOND_EDGE.replace("GATEWAY", gateway).replace("THERE", hub.address("towonel"))
     overlay = overlay.replace("AUTHORITY", str(tunnel.authority))
@@ -254,10 +279,9 @@ def ask_prometheus(watched: Project, path: str, kind: str) -> list[dict[str, Any
 
 
 def test_prometheus_beside_one_box_watches_hub_and_edge(project: Make, tmp_path: Path) -> None:
-    overlay = CADDY_HUB + "  prometheus: {ports: !reset []}\n"
-    password = {"GRAFANA_PASSWORD": str(tmp_path / "grafana_password")}
-    files = ("compose.yaml", "monitoring.yaml")
-    watched = project(*files, overlay=overlay, HUB_DOMAIN=HUB, **password, **LOCAL)
+    overlay = "  prometheus: {ports: !reset []}\n"
+    watched = make_box(project, tmp_path, "monitoring.yaml", overlay=overlay)
+    watched.variables["GRAFANA_PASSWORD"] = str(tmp_path / "grafana_password")
     watched.up("towonel", "prometheus")  # no registry gives Grafana here
     targets = until(lambda: all_up(ask_prometheus(watched, "targets", "activeTargets")))
     groups = ask_prometheus(watched, "rules", "groups")

@@ -9,7 +9,7 @@ from support.compose_project import DOCKER, FOLDER, Project
 pytestmark = pytest.mark.skipif(DOCKER is None, reason="needs the plugin of Docker Compose")
 # What each must be told, and the files that it needs beside it.
 NEEDED = {
-    "compose.yaml": {"HUB_DOMAIN": "hub.example.eu"},
+    "compose.yaml": {"HUB_DOMAIN": "hub.example.eu", "ACME_EMAIL": "me@example.eu"},
     "plain.yaml": {"HUB_URL": "https://hub.example.eu:8443"},
     "agent.yaml": {"APP_HOSTNAME": "app.example.eu", "INVITE_TOKEN": "./secrets/invite_token"},
     "split.yaml": {"HUB_DOMAIN": "hub.example.eu", "SECRETS": "./secrets"},

@@ -13,11 +13,11 @@ from support.compose_project import find_missing, stand_in, until
 from support.documents import MIGRATING, README, ROOT, Block, story
 from support.machines import PATIENCE_S, Internet, Machine, internet
 
-# Four engines and a certificate authority: beside others they are slow, and Caddy asks again after minutes only.
+# Four engines and a certificate authority: beside others they are slow, and who orders a certificate asks again after minutes only.
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 ADDRESSES = {"example.eu": "10.78.0.2", "edge.example.eu": "10.78.0.4"}
 IMAGES = {
-    "vps": ["towonel-hub-caddy"],
+    "vps": ["towonel"],
     "home": ["towonel-agent", "caddy:2"],
     "edge": ["towonel-edge"],
 }

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from towonel.runtime.environment.certificates import find_certificate_problem
 from towonel.runtime.environment.folders import Folder
-from towonel.runtime.settings import HostPort, Settings, SettingsError
+from towonel.runtime.settings import CsvList, HostPort, Settings, SettingsError
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.variables import VARIABLES
 
@@ -108,6 +108,26 @@ class ServeSettings(LocalHubSettings):
         default=Path(),
         validation_alias="TOWONEL_DATA_DIR",
         description="The folder of hub and edge. Must be set where an edge without a token is started.",
+    )
+    hub_public_url: str = Field(
+        default="",
+        validation_alias="TOWONEL_HUB_PUBLIC_URL",
+        description="The hub's address for agents and edges.",
+    )
+    edge_listen: HostPort = Field(
+        default=("0.0.0.0", 443),  # noqa: S104 the edge's own default
+        validation_alias="TOWONEL_EDGE_LISTEN_ADDR",
+        description="Where the edge listens.",
+    )
+    self_route: str = Field(
+        default="",
+        validation_alias="TOWONEL_EDGE_SELF_ROUTE",
+        description="The hub's own name, which the edge answers; `off` for none.",
+    )
+    reserved_hostnames: CsvList = Field(
+        default=(),
+        validation_alias="TOWONEL_HUB_RESERVED_HOSTNAMES",
+        description="Names that no tenant can publish; the edge's own is added.",
     )
     edge_hub_url: str | None = Field(
         default=None,

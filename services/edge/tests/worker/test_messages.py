@@ -38,6 +38,7 @@ from towonel.edge.worker.termination.messages import (
     CertificateRemoved,
     CertificateWanted,
     ChallengeChanged,
+    HubRouteChanged,
 )
 from towonel.relay.channel import Channel, ChannelMessage
 from towonel.wire import cbor
@@ -65,6 +66,7 @@ MESSAGES: list[Message] = [
     CertificateRefused("app.example.eu", "a reason"),
     ChallengeChanged("app.example.eu", b"pem"),
     CertificateWanted("app.example.eu", "192.0.2.1"),
+    HubRouteChanged("hub.example.eu", (("127.0.0.1", 8443),), b"p" * 32),
     Ready(),
     Counters(
         accepted=3,
@@ -110,6 +112,7 @@ def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
         ClientMoved(1, SOURCE, DESTINATION, b"hello", 2222, (TRACE, 1.0)),
         ClientMoved(1, SOURCE, DESTINATION, b"hello"),
         SessionOffered(SOURCE, b"hello"),
+        HubRouteChanged("hub.example.eu", (("127.0.0.1", 8443), ("::1", 8443))),
     ],
 )
 def test_addresses_and_traces_come_out_as_the_tuples_that_they_are(message: Message) -> None:

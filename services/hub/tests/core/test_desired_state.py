@@ -8,7 +8,7 @@ import pytest
 
 from towonel.api.services import ServiceIn
 from towonel.hub.core.current_state import CurrentState
-from towonel.hub.core.desired_state import Plan, hash_routes, parse, plan
+from towonel.hub.core.desired_state import Plan, check_names, hash_routes, parse, plan
 from towonel.hub.core.ports import PortRules, Range
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -343,3 +343,13 @@ def test_networks_that_are_none_are_refused_by_the_name_of_their_service() -> No
     assert caught.value.detail == (
         "https:a.eu: '192.0.2.7/24' is not a network such as 192.0.2.0/24"
     )
+
+
+def test_a_name_that_edges_answer_themselves_is_no_tenants() -> None:
+    reserved = {"hub.example.eu", "api.example.eu"}
+    check_names([https("*.example.eu"), tcp("hub.example.eu", 22)], reserved)
+    with pytest.raises(Denied) as caught:
+        check_names([https("hub.example.eu"), https("a.example.eu")], reserved)
+
+    assert caught.value.code is Code.HOSTNAME_CONFLICT
+    assert "the hub's own, which edges answer themselves: hub.example.eu;" in caught.value.detail

@@ -192,3 +192,14 @@ def test_awaited_bodies_take_no_more_than_an_eighth_of_the_connections(
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
     assert bounds.awaited_bodies == awaited
+
+
+def test_names_that_edges_answer_are_names() -> None:
+    assert loaded(TOWONEL_HUB_RESERVED_HOSTNAMES="Hub.example.eu").hostnames_in_use == {
+        "hub.example.eu"
+    }
+    with pytest.raises(SettingsError) as caught:
+        loaded(TOWONEL_HUB_RESERVED_HOSTNAMES="hub,a.eu")
+
+    [problem] = caught.value.problems
+    assert problem.startswith("TOWONEL_HUB_RESERVED_HOSTNAMES: hostname 'hub' ")

@@ -21,9 +21,10 @@ from towonel.runtime.addresses import WILDCARDS, loopback_url
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from towonel.runtime.legacy.foreign_database import describe_foreign_file
 from towonel.runtime.settings import SettingsError, load_partly
-from towonel.wire.hub_urls import is_loopback
+from towonel.wire.hub_urls import find_public_name, is_loopback
 
 _HUB_URL = "TOWONEL_EDGE_HUB_URL"
+_RESERVED = "TOWONEL_HUB_RESERVED_HOSTNAMES"
 # Each of these tells the edge its hub.
 _HUB_VARIABLES = (_HUB_URL, "TOWONEL_EDGE_HUB_URLS", "TOWONEL_EDGE_INVITE_TOKEN")
 
@@ -104,7 +105,7 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
     programs: list[Program] = []
     has_hub = is_hub_wanted(environ, settings.hub_enabled, with_edge=settings.edge_enabled)
     if has_hub:
-        programs.append(Program("hub", "towonel.hub", environ))
+        programs.append(Program("hub", "towonel.hub", _hub_environment(settings, environ)))
     if settings.edge_enabled:
         programs.append(
             Program("edge", "towonel.edge", _edge_environment(settings, environ, has_hub=has_hub))
@@ -176,11 +177,28 @@ def _raise_mistakes(*found: Sequence[str]) -> None:
         raise SettingsError(list(dict.fromkeys(lines)))
 
 
+def _hub_environment(settings: ServeSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the hub, which is to know the name that the edge beside it answers."""
+    name, _, _ = settings.self_route.partition("=")
+    if not name and not _has_hub_elsewhere(environ):
+        name = find_public_name(settings.hub_public_url, settings.edge_listen[1]) or ""
+    if not settings.edge_enabled or not name or name == "off":
+        return dict(environ)
+    reserved = ",".join((*settings.reserved_hostnames, name.strip()))
+    others = {each: text for each, text in environ.items() if each != f"{_RESERVED}_FILE"}
+    return {**others, _RESERVED: reserved}
+
+
+def _has_hub_elsewhere(environ: Mapping[str, str]) -> bool:
+    """Whether variables tell the edge its hub."""
+    named = [environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES]
+    return any(text and text.strip() for text in named)
+
+
 def _edge_environment(
     settings: ServeSettings, environ: Mapping[str, str], *, has_hub: bool
 ) -> dict[str, str]:
-    named = [environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES]
-    if not has_hub or any(text and text.strip() for text in named):
+    if not has_hub or _has_hub_elsewhere(environ):
         return dict(environ)
     host, _ = settings.hub_listen_addr
     variables = {_HUB_URL: loopback_url(settings.hub_listen_addr)}

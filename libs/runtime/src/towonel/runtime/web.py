@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -65,9 +65,11 @@ class _Connection(h11.Connection):
         return event
 
 
-class _Protocol(H11Protocol):
+class HttpProtocol(H11Protocol):
     """HTTP/1.1 with time limits that uvicorn lacks, and room for new connections at the limit."""
 
+    # What is wrong with a request that cannot be read.
+    bad_request = f"this is no HTTP/1.1, its head has more than {MAX_HEADER_BYTES} bytes, or it has both Content-Length and Transfer-Encoding"
     _head_timer: asyncio.TimerHandle | None = None
     idle_since = 0.0
     _unwanted_bytes = 0
@@ -108,11 +110,8 @@ class _Protocol(H11Protocol):
 
     @override
     def send_400_response(self, msg: str) -> None:
-        rule = (
-            f"this is no HTTP/1.1, its head has more than {MAX_HEADER_BYTES} bytes, or it has both"
-            " Content-Length and Transfer-Encoding"
-        )
-        body = json.dumps({"error": {"code": "invalid_request", "message": rule}}).encode()
+        error = {"code": "invalid_request", "message": self.bad_request}
+        body = json.dumps({"error": error}).encode()
         headers = [
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
@@ -144,10 +143,10 @@ class _Protocol(H11Protocol):
         Idle connections at the limit would shut out every new client. Several are closed at once, so
         that the next new connections find room. One whose request has come, and is not read yet, stays.
         """
-        alive: list[_Protocol] = [
+        alive: list[HttpProtocol] = [
             one
             for one in self.connections
-            if isinstance(one, _Protocol) and not one.transport.is_closing()
+            if isinstance(one, HttpProtocol) and not one.transport.is_closing()
         ]
         if len(alive) < places:  # others of this turn of the loop have made room
             return
@@ -217,12 +216,13 @@ async def serve_app(
     drain_s: float = 10.0,
     concurrency: int = CONNECTIONS,
     timing: WebTiming = DEFAULT_TIMING,
+    make_protocol: Callable[..., HttpProtocol] = HttpProtocol,
 ) -> AsyncGenerator[int]:
     """Serve `app` while the context lasts; yields the port, which the system chose for 0.
 
     At the end no new connection is taken, requests in flight get `drain_s` seconds. Of more than
     `concurrency` connections, or as many as descriptors allow, the longest idle are closed.
-    `variable` is that of the address.
+    `variable` is that of the address; `make_protocol` gets the arguments of a uvicorn protocol, and `head_s`.
 
     Raises:
         SettingsError: if the address cannot be bound.
@@ -230,7 +230,8 @@ async def serve_app(
     """
     with bind(host, port, timing.unread_ms, variable=variable) as listener:
         places = limit_by_descriptors(concurrency)
-        server = _Server(_configure(app, drain_s, places, timing))
+        protocol = partial(make_protocol, head_s=timing.head_s)
+        server = _Server(_configure(app, drain_s, places, timing, protocol))
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(_serve(server))
             await _wait_started(server, serving)
@@ -245,11 +246,10 @@ async def serve_app(
                 server.should_exit = True
 
 
-def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) -> Config:
-    protocol = partial(_Protocol, head_s=timing.head_s)
+def _configure(app: Any, drain_s: float, places: int, timing: WebTiming, protocol: Any) -> Config:
     return Config(
         app,
-        http=cast("type[asyncio.Protocol]", protocol),
+        http=protocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -257,7 +257,7 @@ def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) ->
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=concurrency,
+        limit_concurrency=places,
         timeout_keep_alive=timing.keep_alive_s,
         timeout_graceful_shutdown=max(1, round(drain_s)),
     )

@@ -11,10 +11,11 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from towonel.wire.addresses import LAST_PORT, is_port
-from towonel.wire.errors import Code, Denied
-from towonel.wire.names import LABEL, MAX_HOSTNAME_CHARS
+from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.names import LABEL, MAX_HOSTNAME_CHARS, Hostname, parse_server_name
 
 MAX_URL_CHARS = 2048  # a token has room for it
+HTTPS_PORT = 443
 _SCHEME = re.compile(r"https?://", re.ASCII | re.IGNORECASE)
 _SCHEME_RULE = "must start with https://"
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*", re.ASCII)
@@ -27,6 +28,7 @@ class HubUrl:
 
     scheme: str
     host: str
+    port: int | None = None
 
     @property
     def is_cleartext(self) -> bool:
@@ -49,6 +51,23 @@ def parse_hub_url(text: str, *, allow_insecure: bool = False) -> HubUrl:
         rule = "unless the host is loopback or TOWONEL_ALLOW_INSECURE_HUB=true"
         raise Denied(Code.INVALID_REQUEST, f"the hub's URL {_SCHEME_RULE} {rule}")
     return url
+
+
+def find_public_name(text: str, port: int) -> Hostname | None:
+    """Return the name of a hub whose clients come to an edge, by its URL: it has TLS, on the edge's port.
+
+    Args:
+        text: the hub's public URL.
+        port: that the edge listens on; to clients it may be 443 all the same.
+    """
+    try:
+        url = parse_hub_url(text, allow_insecure=True)
+        name = parse_server_name(url.host.removesuffix("."))
+    except (Denied, ProtocolError):  # among others for a name without a dot
+        return None
+    comes_here = url.scheme == "https" and (url.port or HTTPS_PORT) in {port, HTTPS_PORT}
+    is_address = _NUMBER.fullmatch(name.rpartition(".")[2]) is not None
+    return name if comes_here and not is_address else None
 
 
 def is_loopback(host: str) -> bool:
@@ -76,13 +95,13 @@ def _parse(text: str) -> HubUrl:
         raise ValueError("must not carry a user name or password")
     if not _PATH.fullmatch(path):
         raise ValueError("has a path with characters that no URL has")
-    return HubUrl(scheme.lower(), _parse_host(authority))
+    return HubUrl(scheme.lower(), *_parse_host(authority))
 
 
 def _suggest_scheme(text: str) -> str:
     """Return what a text without a scheme should be, if it is an address of this machine."""
     try:
-        host = _parse_host(text)
+        host, _ = _parse_host(text)
     except ValueError:
         return ""
     return (
@@ -90,7 +109,7 @@ def _suggest_scheme(text: str) -> str:
     )
 
 
-def _parse_host(authority: str) -> str:
+def _parse_host(authority: str) -> tuple[str, int | None]:
     try:
         name = urlsplit(f"//{authority}").hostname or ""
     except ValueError:  # of brackets that do not match, or hold no address
@@ -102,7 +121,7 @@ def _parse_host(authority: str) -> str:
     if colon and not is_port(digits):
         raise ValueError(f"has a port that is none: it must be from 1 to {LAST_PORT}")
     _check_host(name, in_brackets=end > 0)
-    return name
+    return name, int(digits) if digits else None
 
 
 def _check_host(host: str, *, in_brackets: bool) -> None:

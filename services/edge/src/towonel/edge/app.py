@@ -12,11 +12,11 @@ from random import SystemRandom
 import structlog
 from prometheus_client import CollectorRegistry
 
-from towonel.edge.certificates.serving import serve_certificates
+from towonel.edge.certificates.serving import serve_certificates, serve_hub_name
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
-from towonel.edge.credentials import EdgeCredentials, load_credentials, read_clock
+from towonel.edge.credentials import EdgeCredentials, find_hub_proof, load_credentials, read_clock
 from towonel.edge.data_plane.binding import bind_for_clients, bind_for_lanes
 from towonel.edge.data_plane.control import DataPlane
 from towonel.edge.data_plane.start import FLOW_WORKER, WORKER, make_flow_start, make_start
@@ -70,6 +70,8 @@ class Edge:
         self.metrics = Metrics(self.registry)
         self.engine = settings.relay_engine
         self.modules = choose_modules(self.engine)
+        if self.modules.problem:
+            log.warning("engine.stale", reason=self.modules.problem)
         self.metrics.info.labels(VERSION, self.engine.value, settings.region or "").set(1)
         self.clock_skew = ClockSkew("the hub", self.health, self.metrics.clock_skew, MAX_SKEW_MS)
         self.notifications = RedisNotifications(self.health, self.metrics)
@@ -157,14 +159,13 @@ async def serve(
         DrainTimedOut: some connections had not ended in time.
     """
     edge = Edge(settings, timing)
-    if edge.modules.problem:
-        log.warning("engine.stale", reason=edge.modules.problem)
     credentials = await asyncio.to_thread(load_credentials, settings, read_clock())
     start = make_start(settings, credentials, timing)
     edge.plane.flows.limits = make_flow_start(settings, timing)
     edge.plane.flows.start_worker = edge.modules.exec_worker(FLOW_WORKER)
     predecessor = await find_predecessor(settings.state_folder) if settings.upgrade else None
     edge.reports.is_silent = predecessor is not None
+    proof = find_hub_proof(settings, credentials)
     with bind_for_clients(settings) if predecessor is None else predecessor.clients as sock:
         await edge.routes.load()
         async with edge.admin:
@@ -174,6 +175,7 @@ async def serve(
                 _listen_for_agents(edge, credentials, predecessor) as agents,
                 follow_hub(edge, credentials, agents.port),
                 edge.certificates(),
+                edge.plane.hub.follow(settings.hub_route, proof),
                 edge.plane.run(start, start_worker or edge.modules.exec_worker(WORKER), edge.rng),
             ):
                 cut = await _serve_clients(edge, sock, agents, stopping, predecessor)
@@ -235,6 +237,7 @@ async def _serve_clients(
     plane = edge.plane
     async with edge.relays.watch():
         plane.listen([sock], lanes)
+        serve_hub_name(plane.certificates, edge.settings)
         edge.health.set(CHECK, ok=True)
         ports = {"port": sock.getsockname()[1], "session_port": agents.port}
         log.info("edge.started", **ports, engine=edge.engine.value, modules=edge.modules.count)

@@ -11,6 +11,7 @@ import structlog
 
 from towonel.edge.settings import EdgeSettings
 from towonel.identity import certs
+from towonel.identity.hub_proof import make_hub_proof
 from towonel.identity.keys import SEED_BYTES, NodeKey, describe_bad_seed
 from towonel.runtime import secretfile
 from towonel.runtime.logs import describe_error
@@ -47,6 +48,11 @@ def load_credentials(settings: EdgeSettings, now: datetime) -> EdgeCredentials:
         pem = certs.create_certificate(key, now)
         _save_certificate(path, pem, settings.state_variable)
     return EdgeCredentials(key, pem)
+
+
+def find_hub_proof(settings: EdgeSettings, credentials: EdgeCredentials) -> bytes:
+    """Return the proof of an edge that has its hub's key; empty for one with a token."""
+    return make_hub_proof(credentials.key) if settings.token is None else b""
 
 
 def find_key_problems(settings: EdgeSettings) -> list[str]:

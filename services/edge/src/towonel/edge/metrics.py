@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from towonel.edge.core.access_log import Way
+from towonel.edge.core.access_log import HUB_WAY, Way
 from towonel.edge.core.certificates.issuance import Refusal
 from towonel.runtime.admin import register_process_metrics
 
@@ -74,10 +74,10 @@ class Metrics:
     def _add_workers(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.connections_served = counter(
             "connections_served",
-            "Client connections that reached an agent, by way: lane, tls_lane or stream.",
+            "Client connections that reached an agent, by way: lane, tls_lane or stream; or the hub (hub).",
             "way",
         )
-        for way in Way:  # so that rates can be asked for from the start
+        for way in (*Way, HUB_WAY):  # so that rates can be asked for from the start
             self.connections_served.labels(way)
         self.lanes = gauge("lanes", "Lanes of agents now: idle, in_use, or wanted in all.", "state")
         self.lanes_admitted = counter(

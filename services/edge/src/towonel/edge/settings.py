@@ -18,6 +18,13 @@ from pydantic import (
 from towonel.client.transport import to_httpx_url
 from towonel.edge.certificates.settings import CertificateSettings
 from towonel.edge.core.admission import AdmissionLimits
+from towonel.edge.core.http.hub_route import (
+    OFF,
+    HubRoute,
+    find_direct_url,
+    find_hub_route,
+    parse_hub_route,
+)
 from towonel.edge.core.session_limits import (
     ADMISSIONS_PER_S,
     MAX_RECEIVE_MIB_PER_TENANT,
@@ -123,6 +130,12 @@ class EdgeSettings(CertificateSettings):
         default=False,
         validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
         description="Accept http:// for a hub that is not on this machine.",
+    )
+    self_route: str = Field(
+        default="",
+        validation_alias="TOWONEL_EDGE_SELF_ROUTE",
+        description="The hub's own name, whose TLS ends at this edge, and where its API listens in plain HTTP, as in `hub.example.eu=http://127.0.0.1:8443`; "
+        "`off` for none. Default: beside a hub, the name of TOWONEL_HUB_PUBLIC_URL, if that is https:// on port 443 or that of TOWONEL_EDGE_LISTEN_ADDR.",
     )
     hub_urls: CsvList = Field(
         default=(),
@@ -343,6 +356,14 @@ class EdgeSettings(CertificateSettings):
             raise ValueError(clash)
         return value
 
+    @field_validator("self_route")
+    @classmethod
+    def _check_self_route(cls, value: str, info: ValidationInfo) -> str:
+        if value not in {"", OFF}:
+            allow_insecure = info.data.get("allow_insecure_hub", False)
+            _ = parse_hub_route(value, allow_insecure=allow_insecure)
+        return value
+
     @field_validator("hub_url")
     @classmethod
     def _find_hub(cls, value: str, info: ValidationInfo) -> str:
@@ -356,9 +377,10 @@ class EdgeSettings(CertificateSettings):
             value = f"http://127.0.0.1:{info.data.get('hub_listen', ('', 8443))[1]}"
         try:
             allow_insecure = info.data.get("allow_insecure_hub", False)
-            return str(to_httpx_url(value, allow_insecure=allow_insecure))
+            url = str(to_httpx_url(value, allow_insecure=allow_insecure))
         except TowonelError as error:
             raise ValueError(source + error.detail) from None
+        return find_direct_url(url, info.data.get("self_route", ""))
 
     @field_validator("advertised_addresses")
     @classmethod
@@ -427,6 +449,16 @@ class EdgeSettings(CertificateSettings):
     def proxies(self) -> tuple[Network, ...]:
         """The networks whose peers must speak PROXY v2."""
         return parse_networks(self.proxy_protocol_trusted) if self.proxy_protocol else ()
+
+    @property
+    def hub_route(self) -> HubRoute | None:
+        """The hub's own name, if its TLS ends here."""
+        if self.self_route == OFF:
+            return None
+        if self.self_route:
+            return parse_hub_route(self.self_route, allow_insecure=True)
+        public_url = self.hub_public_url if self.token is None else None
+        return find_hub_route(public_url, self.hub_url, self.listen[1])
 
     @property
     def session_address(self) -> IpPort:

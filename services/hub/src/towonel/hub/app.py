@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import background
 from towonel.hub.api.application import create_app
+from towonel.hub.api.http.proxied import make_protocol
 from towonel.hub.bounds import MIB, Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.ports import PortRules
@@ -82,6 +83,7 @@ async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyn
             *settings.listen_addr,
             variable=settings.variable_of("listen_addr"),
             drain_s=settings.drain_timeout_secs,
+            make_protocol=make_protocol(hub),
         ) as port,
         asyncio.TaskGroup() as tasks,
     ):
@@ -168,6 +170,7 @@ def policy_of(settings: HubSettings) -> Policy:
         route_changes=Rate(settings.route_changes_per_sec, settings.route_changes_burst),
         per_key=Rate(per_key, max(1, round(BURST_S * per_key))),
         proxies=settings.proxies,
+        reserved_names=settings.hostnames_in_use,
         open_tenant_logs=settings.open_tenant_logs,
         agents={agent: one.tenant_id for one in settings.tenants for agent in one.agents},
     )

@@ -29,13 +29,15 @@ from towonel.hub.store.db.transactions import Store
 from towonel.hub.timing import Timing
 from towonel.runtime.log_limit import LogLimit
 from towonel.wire.ids import AgentId, TenantId
+from towonel.wire.names import Hostname
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Policy that the operator sets: ports, quotas, rate limits, trusted proxies."""
+    """Policy that the operator sets: ports, names, quotas, rate limits, trusted proxies."""
 
     ports: PortRules = field(default_factory=PortRules)
+    reserved_names: frozenset[Hostname] = frozenset()
     quotas: Quotas = field(default_factory=Quotas)
     per_address: Rate = Rate(5, 30)  # noqa: RUF009 it is frozen
     per_key: Rate = Rate(50, 500)  # noqa: RUF009 as above

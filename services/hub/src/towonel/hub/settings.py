@@ -28,9 +28,10 @@ from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.tracing.telemetry import TelemetrySettings
 from towonel.wire.addresses import HEALTH_LISTENERS, LAST_PORT, is_port
-from towonel.wire.errors import Denied
+from towonel.wire.errors import Denied, ProtocolError
 from towonel.wire.hub_urls import parse_hub_url
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
+from towonel.wire.names import Hostname, parse_hostname
 from towonel.wire.variables import VARIABLES
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -98,7 +99,7 @@ class HubSettings(TelemetrySettings):
     listen_addr: HostPort = Field(
         default=("0.0.0.0", 8443),  # noqa: S104 it is a public API
         validation_alias="TOWONEL_HUB_LISTEN_ADDR",
-        description="Where the API listens, in plain HTTP: put TLS in front of it.",
+        description="Where the API listens, in plain HTTP: an edge beside it, or a proxy, gives it TLS.",
     )
     health_listen_addr: HostPort = Field(
         default=HEALTH_LISTENERS["hub"][1],
@@ -172,7 +173,7 @@ class HubSettings(TelemetrySettings):
     trusted_proxies: CsvList = Field(
         default=(),
         validation_alias="TOWONEL_HUB_TRUSTED_PROXIES",
-        description="Networks whose X-Forwarded-For is believed, as in `10.0.0.0/8,fd00::/8`.",
+        description="Networks whose X-Forwarded-For, or PROXY v2 header, is believed, as in `10.0.0.0/8,fd00::/8`.",
     )
     rate_limit_per_sec: float = Field(
         default=5,
@@ -267,6 +268,12 @@ class HubSettings(TelemetrySettings):
             " need not be named."
         ),
     )
+    reserved_hostnames: CsvList = Field(
+        default=(),
+        validation_alias="TOWONEL_HUB_RESERVED_HOSTNAMES",
+        description="Names that no tenant can publish: those of hubs that edges answer themselves (TOWONEL_EDGE_SELF_ROUTE)."
+        " `towonel serve` adds its own.",
+    )
     ports_require_reservation: bool = Field(
         default=False,
         validation_alias="TOWONEL_HUB_PORTS_REQUIRE_RESERVATION",
@@ -306,6 +313,19 @@ class HubSettings(TelemetrySettings):
         wrong = [item for item in value if not is_port(item)]
         if wrong:
             raise ValueError("\n".join(f"{item!r} is not a port, 1 to 65535" for item in wrong))
+        return value
+
+    @field_validator("reserved_hostnames")
+    @classmethod
+    def _hostnames(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        problems: list[str] = []
+        for text in value:
+            try:
+                parse_hostname(text)
+            except ProtocolError as error:
+                problems.append(error.detail)
+        if problems:
+            raise ValueError("\n".join(problems))
         return value
 
     @field_validator("db_dsn")
@@ -370,6 +390,11 @@ class HubSettings(TelemetrySettings):
         """Ports that no tenant gets."""
         own = {self.listen_addr[1], self.health_listen_addr[1]}
         return frozenset(own | {int(port) for port in self.reserved_ports})
+
+    @property
+    def hostnames_in_use(self) -> frozenset[Hostname]:
+        """Names that no tenant can publish."""
+        return frozenset(map(parse_hostname, self.reserved_hostnames))
 
     @property
     def url(self) -> str:

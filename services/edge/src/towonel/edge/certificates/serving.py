@@ -3,11 +3,14 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
+import structlog
+
 from towonel.edge.certificates.acme.authority import LETS_ENCRYPT, STAGING, Authority
 from towonel.edge.certificates.acme.budgets import Budgets
 from towonel.edge.certificates.acme.issuer import FindTenant, Issuer
 from towonel.edge.certificates.acme.name_check import NameCheck
 from towonel.edge.certificates.store import CertificateStore
+from towonel.edge.core.http.hub_route import HUB
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
@@ -16,6 +19,8 @@ from towonel.runtime.addresses import parse_address
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 from towonel.wire.routes import TlsMode
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
@@ -33,12 +38,23 @@ async def serve_certificates(
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(store.follow(folder))
         if authority is not None:
-            find_tenant = make_find_tenant(table, sessions)
+            find_tenant = make_find_tenant(store, table, sessions)
             issuer = _make_issuer(store, settings, authority, find_tenant, metrics)
             await stack.enter_async_context(issuer.run())
             store.source = issuer
             stack.callback(setattr, store, "source", None)
         yield
+
+
+def serve_hub_name(store: CertificateStore, settings: EdgeSettings) -> None:
+    """Get the certificate of the hub's own name, if this edge answers it: clients, and authorities, get in from now on."""
+    if settings.hub_route is None:
+        return
+    name = store.hub_name = settings.hub_route.name
+    if store.source is not None:
+        store.source.consider([name])
+    elif name not in store.certificates:
+        log.warning("hub_name.uncertified", name=name)
 
 
 def find_authority(settings: EdgeSettings) -> Authority | None:
@@ -88,10 +104,12 @@ def find_hosts(settings: EdgeSettings) -> list[str]:
     return [parse_address(address)[0] for address in settings.agent_addresses(port)]
 
 
-def make_find_tenant(table: RouteTable, sessions: Sessions) -> FindTenant:
-    """Return what tells whose a name is, if its TLS ends here and an agent serves it now."""
+def make_find_tenant(store: CertificateStore, table: RouteTable, sessions: Sessions) -> FindTenant:
+    """Return what tells whose a name is, if its TLS ends here and an agent, or the hub itself, serves it now."""
 
     def find_tenant(name: Hostname) -> TenantId | None:
+        if name == store.hub_name:
+            return HUB
         route = table.lookup(name)
         if route is None or route.tls_mode is not TlsMode.TERMINATE:
             return None

@@ -59,11 +59,13 @@ class CertificateStore(SessionObserver):
     Attributes:
         certificates: by name.
         source: of others, if there is one.
+        hub_name: the hub's own name, once this edge answers it.
     """
 
     def __init__(self, tell: Callable[[Message], None]) -> None:
         self.certificates: dict[Hostname, Certificate] = {}
         self.source: CertificateSource | None = None
+        self.hub_name: Hostname | None = None
         self._challenges: dict[Hostname, bytes] = {}
         self._tell = tell
         self._stamps: dict[Hostname, Stamp] = {}

@@ -5,11 +5,12 @@ A connection is drawn when it is accepted. One that is not has no record, and co
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from towonel.wire.errors import Code
 
 WINDOW_S = 1.0
+HUB_WAY: Final = "hub"  # of a client of the hub's own name, which no agent serves
 
 
 class Way(StrEnum):
@@ -29,7 +30,7 @@ class AccessLine(NamedTuple):
         hostname: that the client asked for.
         tenant_id, service: that the name belongs to.
         agent_id: that served it.
-        way: that it took; a `Way`.
+        way: that it took; a `Way`, or `HUB_WAY`.
         code: how it ended.
         bytes_in, bytes_out: from the client, and to it.
         hello_s, accept_s, total_s: from accept until the ClientHello was read, the origin was
@@ -82,7 +83,7 @@ class AccessRecord:
         self.tenant_id: bytes | None = None
         self.service: str | None = None
         self.agent_id: bytes | None = None
-        self.way: Way | None = None
+        self.way: Way | Literal["hub"] | None = None
 
     @property
     def traceparent(self) -> str:

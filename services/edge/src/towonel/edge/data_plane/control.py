@@ -15,6 +15,7 @@ from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.flow_plane import FlowPlane
+from towonel.edge.data_plane.hub_feed import HubFeed
 from towonel.edge.data_plane.index_failures import IndexFailures
 from towonel.edge.data_plane.port_listeners import RETRY_S, PortListeners
 from towonel.edge.data_plane.route_feed import RouteFeed
@@ -62,7 +63,7 @@ class DataPlane:
         ports, flows: listeners of TCP services, and flows of clients of UDP services.
         links, index_failures: to its workers, and to make or map an index of routes for them.
         shared: what workers share, once they run.
-        live, certificates: what workers are told of sessions, and to end clients' TLS with.
+        live, certificates, hub: what workers are told of sessions, to end clients' TLS with, and of the hub's own name.
         is_draining: whether no client is accepted any more.
         drain_changed: set where it is to be looked again how far a drain is.
         ready: set while every worker has what it needs to serve clients.
@@ -106,7 +107,7 @@ class DataPlane:
         self.is_draining = False
         self.drain_changed = asyncio.Event()
         self.live = SessionFeed(self.tell, self._forget)
-        self.certificates = CertificateStore(self.tell)
+        self.certificates, self.hub = CertificateStore(self.tell), HubFeed(self.tell)
         sessions.observers.extend((self.live, self.flows, self.certificates))
 
     @contextlib.asynccontextmanager
@@ -131,9 +132,8 @@ class DataPlane:
             shared.callback(self.shared.close)
             shared.callback(self._feed.close)
             self._tasks = tasks
-            self._serving.add(tasks.create_task(self._feed.run()))
-            self._serving.add(tasks.create_task(self.ports.retry(RETRY_S)))
-            self._serving.add(tasks.create_task(self.flows.run(rng)))
+            for work in (self._feed.run(), self.ports.retry(RETRY_S), self.flows.run(rng)):
+                self._serving.add(tasks.create_task(work))
             workers.callback(
                 self._cut
             )  # after the last worker, which hands clients over to its end
@@ -158,7 +158,8 @@ class DataPlane:
         """Send a worker that has started all that it needs."""
         assert self._start is not None, "workers run"
         link.send(replace(self._start, number=link.number), [self.shared.duplicate()])
-        for message in chain(self.live.describe_all(), self.certificates.describe()):
+        state = self.live.describe_all(), self.certificates.describe(), self.hub.describe()
+        for message in chain(*state):
             link.send(message)
         self._feed.feed(link)
 
@@ -236,8 +237,7 @@ class DataPlane:
 
     def _carry(self, session_id: bytes, port: int, descriptor: int) -> None:
         """Let a worker have a lane for a connection of the flow worker."""
-        ready = (link for link in self.links if link.is_ready)
-        link = next(ready, self.links[0])
+        link = next((each for each in self.links if each.is_ready), self.links[0])
         link.carry(CarrierOffered(session_id, port), descriptor)
 
     def want_lanes(self, pool_id: bytes) -> None:

@@ -38,6 +38,7 @@ from towonel.edge.worker.termination.messages import (
     CertificateRemoved,
     CertificateWanted,
     ChallengeChanged,
+    HubRouteChanged,
 )
 from towonel.relay.message_codec import MessageCodec
 
@@ -74,6 +75,7 @@ _TYPES: Final[dict[str, type[Message]]] = {
     "certificate_refused": CertificateRefused,
     "challenge": ChallengeChanged,
     "certificate_wanted": CertificateWanted,
+    "hub_route": HubRouteChanged,
 }
 # A worker that misses one of these would serve clients by routes of the past: it ends, and another has them all.
 VITAL = frozenset({"routes", "route_index"})

@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from towonel.edge.core.access_log import HUB_WAY
 from towonel.edge.core.traffic import OwnedService
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.edge_lanes import EdgeLanes
 from towonel.wire.errors import Code
 
+_SERVED: Final = (str(LaneKind.PLAIN), str(LaneKind.TLS), HUB_WAY)
 # In one message, which is 55 KiB with the longest names; the others follow in the next.
 MAX_ROWS: Final = 150
 
@@ -25,7 +27,7 @@ class Counters:
         accepted, accept_errors, retries, refused, ended: as the metrics of these names, by code.
         bytes_in, bytes_out: from clients to agents, and back.
         active: clients now, those that control serves included.
-        served: clients that were relayed, by the kind of their lane.
+        served: clients that were relayed, by the kind of their lane, or `hub`.
         lanes_admitted: by kind.
         lanes_refused, lanes_lost: by code.
         lanes_idle, lanes_in_use, lanes_wanted: now.
@@ -92,7 +94,7 @@ class WorkerCounters:
         self.refused: dict[int, int] = {}
         self.ended: dict[int, int] = {}
         self._services = CountersByService()
-        self.served = dict.fromkeys(LaneKind, 0)
+        self.served = dict.fromkeys(_SERVED, 0)
         self._lanes_admitted = dict.fromkeys(LaneKind, 0)
         self._lanes_refused: dict[Code, int] = {}
         self._lanes_lost: dict[Code, int] = {}
@@ -120,14 +122,14 @@ class WorkerCounters:
             self.bytes_in,
             self.bytes_out,
             self.active,
-            {str(kind): number for kind, number in self.served.items()},
+            self.served,
             {str(kind): number - admitted[kind] for kind, number in lanes.admitted.items()},
             _difference(lanes.refused, lanes_refused),
             _difference(lanes.lost, lanes_lost),
             *lanes_now,
             self._services.take(),
         )
-        self.served = dict.fromkeys(LaneKind, 0)
+        self.served = dict.fromkeys(_SERVED, 0)
         self.accepted = self.bytes_in = self.bytes_out = 0
         self.accept_errors = {}
         self.retries, self.refused, self.ended = {}, {}, {}

@@ -2,7 +2,7 @@
 
     control ──▶ worker    start · listen · port_closed · routes · routes_frozen · route_index · session
                           session_services · session_weight · session_going_away · session_ended · accepted · carrier · client_moved · client_ended · certificate
-                          certificate_removed · certificate_refused · challenge · drain · settled
+                          certificate_removed · certificate_refused · challenge · hub_route · drain · settled
     worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · session_offered · refused · crashed · index_unmapped · draining · certificate_wanted
 
 After `start` comes a `session` and its `session_services` for each that is live, then the whole table as `route_index`, if it is

@@ -41,6 +41,7 @@ from towonel.edge.worker.termination.messages import (
     CertificateRefused,
     CertificateRemoved,
     ChallengeChanged,
+    HubRouteChanged,
 )
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import TICK_S
@@ -122,6 +123,8 @@ class EdgeWorker(Handler):
                 | ChallengeChanged()
             ):
                 service.terminator.change(message)
+            case HubRouteChanged():
+                service.hub.route = message
             case PortClosed() | ClientEnded():
                 self._act_on_end(service, message)
             case Drain() | Settled():
@@ -175,9 +178,9 @@ class EdgeWorker(Handler):
                 self._take_client(service, message, to_socket(descriptor))
 
     def _listen(self, service: ClientService, message: Listen, descriptor: int) -> None:
-        accept: OnAccepted = service.accept_lane if message.lanes_only else service.accept
-        if message.port is not None:
-            accept = partial(service.accept, port=message.port)
+        accept: OnAccepted = partial(
+            service.accept, lanes_only=message.lanes_only, port=message.port
+        )
         self._acceptors.listen(Listener(descriptor), accept, self._hop, message.port)
 
     def _take_client(

@@ -25,6 +25,7 @@ from towonel.edge.worker.port_clients import CarrierClient, make_client
 from towonel.edge.worker.refusals import Refuser, describe_refusal
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.routing import find_route
+from towonel.edge.worker.self_route.clients import HubClients
 from towonel.edge.worker.sessions import LaneReports, Sender, WorkerSession, WorkerSessions
 from towonel.edge.worker.termination.terminator import Terminator
 from towonel.relay.channel import describe_crash
@@ -59,6 +60,7 @@ class ClientService:
         handed_over: clients that control serves.
         opener: opens lanes for clients.
         terminator: ends the TLS of clients.
+        hub: clients of the hub's own name.
         is_orphan: whether control is gone.
     """
 
@@ -101,7 +103,7 @@ class ClientService:
             loop, self.admission, self.counters, send, start.streams, shared, count_waiting
         )
         self.is_orphan = False
-        self.opener, self.terminator = Opener(self), Terminator(self)
+        self.opener, self.terminator, self.hub = Opener(self), Terminator(self), HubClients(self)
 
     def _make_relays(self) -> Relays:
         return Relays(
@@ -116,12 +118,6 @@ class ClientService:
         """Clients in all, refused ones that may still read their alert included."""
         return self.counters.active + len(self.refuser.lingering)
 
-    def accept_lane(
-        self, sock: SocketType, peer: SocketName, local: SocketName | None = None
-    ) -> None:
-        """Admit a lane on an accepted socket, where no client is served."""
-        self.accept(sock, peer, local, lanes_only=True)
-
     def accept(
         self,
         sock: SocketType,
@@ -133,7 +129,7 @@ class ClientService:
     ) -> None:
         """Serve a client, or admit a lane, on an accepted socket, whose own name may be known.
 
-        From the `port` of a TCP service come its clients.
+        From the `port` of a TCP service come its clients; `lanes_only` says that no client is served there.
         """
         client = make_client(sock, peer, self, local, lanes_only=lanes_only, port=port)
         if self.access_log is not None:
@@ -195,6 +191,9 @@ class ClientService:
             client.record.hello_at = time.monotonic()
         if client.is_challenge and self.terminator.answer(client):
             return
+        if self.hub.is_wanted(client):
+            self.hub.serve(client)
+            return
         client.route = route = find_route(self.table, name, client.source.ip)
         client.routes_at, client.wanted = self.table.changes, route.service
         assert client.ticket is not None, "it is admitted"
@@ -218,6 +217,7 @@ class ClientService:
         for refused in tuple(self.refuser.lingering):
             refused.close()
         self.relays.close()
+        self.hub.close()
         self.lanes.close_idle()
 
     # How a use of a lane goes on.
@@ -251,7 +251,7 @@ class ClientService:
             first_bytes=len(client.data),
             readable=client.readable,
         )
-        self.counters.served[lane.kind] += 1
+        self.counters.served[str(lane.kind)] += 1
         if client.hung_up:
             connection.hung_up, connection.ended_well = True, client.ended_well
         self.relays.add(connection)

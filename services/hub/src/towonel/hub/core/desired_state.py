@@ -65,6 +65,20 @@ def parse(services: Iterable[ServiceIn], tenant_id: TenantId, rules: PortRules) 
     return routes
 
 
+def check_names(routes: Iterable[Route], reserved: Collection[str]) -> None:
+    """Check that no route has a name that edges answer before any tenant's.
+
+    Raises:
+        Denied: HOSTNAME_CONFLICT, naming every one.
+    """
+    names = sorted(
+        route.name for route in routes if route.kind is ServiceKind.HTTPS and route.name in reserved
+    )
+    if names:
+        detail = f"the hub's own, which edges answer themselves: {', '.join(names)}; publish others"
+        raise Denied(Code.HOSTNAME_CONFLICT, detail)
+
+
 def plan(
     tenant_id: TenantId,
     routes: Sequence[Route],

@@ -124,6 +124,7 @@ async def publish(
     """
     tenant_id = TenantId(invite.tenant_id)
     current = await _current(hub, write.session, tenant_id, group, desired_routes)
+    desired_state.check_names(desired_routes, hub.policy.reserved_names)
     reserved_only = hub.policy.ports.reserved_only
     plan = desired_state.plan(tenant_id, desired_routes, current, reserved_only=reserved_only)
     desired_state.check_quotas(

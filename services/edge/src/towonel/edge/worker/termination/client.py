@@ -107,4 +107,8 @@ class TerminatedClient(Client):
             if not self.data:
                 raise ConnectionResetError("ended after the handshake")
         self.opening = self.readable = True
+        self.open_inside()
+
+    def open_inside(self) -> None:
+        """Open what carries the bytes that are inside."""
         self.service.open(self)

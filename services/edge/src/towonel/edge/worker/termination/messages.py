@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from towonel.relay.hop.choice import SocketName
+
 
 @dataclass(frozen=True, slots=True)
 class CertificateLoaded:
@@ -42,7 +44,24 @@ class CertificateWanted:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class HubRouteChanged:
+    """The hub's own name, whose clients go to the hub, and not to an agent.
+
+    Args:
+        name: that clients ask for.
+        addresses: of the hub's API, which are tried in this order; none where its name does not resolve.
+        proof: that who sends the header with a client's address has the hub's key; empty without it.
+    """
+
+    name: str
+    addresses: tuple[SocketName, ...]
+    proof: bytes = field(default=b"", repr=False)
+
+
 type CertificateMessage = (
     CertificateLoaded | CertificateRemoved | CertificateRefused | ChallengeChanged
 )
-type TerminationMessage = CertificateMessage | CertificateWanted  # of both directions
+type TerminationMessage = (
+    CertificateMessage | CertificateWanted | HubRouteChanged
+)  # of both directions

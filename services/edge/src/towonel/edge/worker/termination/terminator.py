@@ -61,7 +61,9 @@ class Terminator:
         context = None if name is None else self._certificates.find_challenge(name)
         if context is None:
             return False
-        self._shake_hands(self._replace(client), context, ends=True)
+        terminated = TerminatedClient(client)
+        self._replace(client, terminated)
+        self._shake_hands(terminated, context, ends=True)
         return True
 
     def begin(self, client: Client) -> None:
@@ -72,19 +74,31 @@ class Terminator:
         Raises:
             Unavailable: NO_AGENT, NO_CERTIFICATE, OVERLOADED.
         """
+        sessions = self._service.sessions
+        if not client.is_challenge and not sessions.find_inside_tls(
+            client.route.tenant_id, client.wanted
+        ):
+            raise Unavailable(Code.NO_AGENT, f"{client.wanted}: none that takes lanes")
+        terminated = TerminatedClient(client)
+        terminated.follow_route(client)
+        self.take_over(client, terminated)
+
+    def take_over(self, client: Client, terminated: TerminatedClient) -> None:
+        """Let another client take the place of one, and shake hands with it once there is a certificate.
+
+        Raises:
+            Unavailable: NO_CERTIFICATE, OVERLOADED.
+        """
         service, name = self._service, client.server_name
         assert name is not None, "its ClientHello is read"
         if client.is_challenge:
             raise Unavailable(Code.NO_CERTIFICATE, f"{name}: no challenge is pending")
-        if not service.sessions.find_inside_tls(client.route.tenant_id, client.wanted):
-            raise Unavailable(Code.NO_AGENT, f"{client.wanted}: none that takes lanes")
         context = self._find_context(name)
         if context is None and service.is_orphan:
             raise Unavailable(Code.NO_CERTIFICATE, name)
         if context is None and self._count_waiting() >= service.start.certificate_clients:
             raise Unavailable(Code.OVERLOADED, "clients that wait for a certificate")
-        terminated = self._replace(client)
-        terminated.follow_route(client)
+        self._replace(client, terminated)
         if context is None:
             self._wait(name, terminated)
         else:
@@ -96,15 +110,12 @@ class Terminator:
         except OSError as error:
             raise Unavailable(Code.NO_CERTIFICATE, f"{name}: {error}") from error
 
-    def _replace(self, client: Client) -> TerminatedClient:
-        """Return what takes the place of a client."""
+    def _replace(self, client: Client, terminated: TerminatedClient) -> None:
         service = self._service
         service.take_out(client)
-        terminated = TerminatedClient(client)
         client.ticket = None
         service.loop.replace(terminated.descriptor, terminated)
         service.arriving.add(terminated)
-        return terminated
 
     def _shake_hands(
         self, client: TerminatedClient, context: ssl.SSLContext, *, ends: bool = False
