@@ -205,7 +205,7 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     ),
     Code.HOSTNAME_CONFLICT: CodeText(
         "hub",
-        "Another invite has this hostname. The message names it.",
+        "Another invite has this hostname, or it is the hub's own, which edges answer. The message names it.",
         "Take the hostname off one of them, or revoke the other invite.",
     ),
     Code.PORT_CONFLICT: CodeText(
@@ -220,8 +220,8 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "Correct the field.",
     ),
     Code.NOT_FOUND: CodeText(
-        "hub",
-        "What the request names does not exist, or not for this key.",
+        "hub, edge",
+        "What the request names does not exist, or not for this key; at port 80 of an edge, no token of a challenge.",
         "Compare the id with the list, and whether it was revoked. For an agent: make a new invite.",
     ),
     Code.SEQUENCE_CONFLICT: CodeText(
@@ -275,9 +275,9 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         "`towonel tenant resume`; after the time `towonel invite edit --serve-for 30d`.",
     ),
     Code.METHOD_NOT_ALLOWED: CodeText(
-        "hub",
-        "This path of the API does not take this HTTP method.",
-        "Use one of those in the answer's `Allow`.",
+        "hub, edge",
+        "This path of the API, or of an edge's port 80, does not take this HTTP method.",
+        "Use one of those in the answer's `Allow`, and GET for a challenge.",
     ),
     Code.TOO_MANY_CONNECTIONS: CodeText(
         "edge",
@@ -352,7 +352,8 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     Code.HUB_UNAVAILABLE: CodeText(
         "hub, edge, command line",
         "The hub cannot be reached, or its database does not answer. From an edge to an agent: the"
-        " edge has not heard from its hub since it started.",
+        " edge has not heard from its hub since it started. Of a client of the hub's own name: the"
+        " edge that answers it does not reach the hub.",
         "Start the hub, or look at its database and at the network.",
     ),
     Code.WRONG_EDGE: CodeText(

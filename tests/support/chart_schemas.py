@@ -170,7 +170,7 @@ _CIDRS: Schema = {"type": "array", "items": TEXT, "maxItems": 64}
 CIDRS: Schema = {"allow_cidrs": _CIDRS, "deny_cidrs": _CIDRS}
 SERVICE = fields(
     hostname={"type": "string", "minLength": 1},
-    origin=ADDRESS,
+    **dict.fromkeys(("origin", "http_origin"), ADDRESS),
     proxy_protocol=one_of("v2", "none"),
     tls_mode=one_of("passthrough", "terminate"),
     **CIDRS,

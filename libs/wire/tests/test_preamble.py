@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from towonel.wire import preamble, proxy
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
+from towonel.wire.policy.challenge import TOKEN
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import Address, ProxyHeader
 
@@ -32,6 +33,7 @@ PREAMBLES = st.builds(
     st.none() | st.just(WEB.authority),
     st.none() | st.just(TRACE),
     st.none() | st.integers(0, 65_535),
+    st.none() | st.from_regex(TOKEN, fullmatch=True),
 )
 
 
@@ -87,6 +89,11 @@ def test_unknown_tlvs_are_skipped() -> None:
         header(SSH, (preamble.TLV_TRACEPARENT, b"00-12-34-01")),
         header(SSH, (preamble.TLV_PORT, b"\x01")),
         header(SSH, (preamble.TLV_PORT, b"\x01\x02\x03")),
+        header(SSH, (preamble.TLV_CHALLENGE, b"")),
+        header(SSH, (preamble.TLV_CHALLENGE, b"../admin")),
+        header(SSH, (preamble.TLV_CHALLENGE, b"a b")),
+        header(SSH, (preamble.TLV_CHALLENGE, b"a" * 129)),
+        header(SSH, (preamble.TLV_CHALLENGE, "é".encode())),
         header(SSH, (0xEF, bytes(1024))),
         header(SSH, (0xEF, bytes(2048)))[: preamble.MAX_PREAMBLE_BYTES],
         b"GET / HTTP/1.1",

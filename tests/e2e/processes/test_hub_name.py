@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import trustme
+from support.ports import free_port
 from support.programs import OwnProcess
-from support.stack import Stack, running_stack, until
+from support.stack import Stack, running_stack, service, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NAME = "hub.example.eu"
+HTTP_PORT = free_port()
 WRONG_KEY = (
     b"GET /v1/invites HTTP/1.1\r\nhost: hub.example.eu\r\nauthorization: Bearer wrong\r\n"
     b"x-forwarded-for: 192.0.2.1\r\nconnection: close\r\n\r\n"
@@ -30,10 +32,13 @@ async def stack(
 ) -> AsyncIterator[Stack]:
     folder = tmp_path_factory.mktemp("hub-name")
     write_certificate(folder / "state" / "certs", trusted)
-    async with running_stack(
-        "processes", folder, TOWONEL_HUB_PUBLIC_URL=f"https://{NAME}"
-    ) as stack:
+    environ = {
+        "TOWONEL_HUB_PUBLIC_URL": f"https://{NAME}",
+        "TOWONEL_EDGE_HTTP_LISTEN_ADDR": f"127.0.0.1:{HTTP_PORT}",
+    }
+    async with running_stack("processes", folder, **environ) as stack:
         yield stack
+        await stack.stop_agents()
 
 
 def write_certificate(folder: Path, authority: trustme.CA) -> None:
@@ -76,3 +81,38 @@ async def test_the_api_answers_through_the_edge_and_learns_the_clients_address(
     await until(lambda: '"127.0.0.2"' in program.log())
     assert "192.0.2.1" not in program.log()
     await stack.edges[0].reaches(2, "towonel_edge_connections_served_total", way="hub")
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer as the ACME client of an origin does."""
+    path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+    body = path.rpartition(b"/")[2] + b".thumbprint"
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
+    writer.close()
+
+
+async def test_a_challenge_at_port_80_reaches_the_origin_through_the_tunnel(
+    stack: Stack,
+) -> None:
+    async with await asyncio.start_server(_answer, "127.0.0.1", 0) as origin:
+        port = origin.sockets[0].getsockname()[1]
+        published = service("app.example.eu", 1) | {"http_origin": f"127.0.0.1:{port}"}
+        await stack.start_agent(await stack.invite("app.example.eu"), published)
+        await stack.edges[0].reaches(1, "towonel_edge_active_sessions")
+        answer = await ask_plainly("/.well-known/acme-challenge/token-1")
+        elsewhere = await ask_plainly("/")
+
+    assert answer.startswith("HTTP/1.1 200 ")
+    assert answer.endswith("token-1.thumbprint")
+    assert elsewhere.startswith("HTTP/1.1 308 ")
+    assert "Location: https://app.example.eu/\r\n" in elsewhere
+
+
+async def ask_plainly(path: str) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", HTTP_PORT)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: app.example.eu\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    return answer.decode()

@@ -6,6 +6,7 @@ It is a PROXY v2 header (`proxy.py`) with these TLVs:
     0xE0  service      one byte kind (1 https, 2 tcp, 3 udp), then the name in UTF-8
     0xE1  traceparent  W3C trace context, ASCII
     0xE2  port         the public one that a client of tcp or udp used (2 bytes): the destination's may be a proxy's
+    0xE4  challenge    token of a challenge HTTP-01 that the origin is asked about, ASCII; no bytes of a client follow
 """
 
 import re
@@ -21,14 +22,16 @@ from towonel.wire.names import (
     parse_server_name,
     parse_service_key,
 )
+from towonel.wire.policy.challenge import TOKEN
 from towonel.wire.proxy import Address, ProxyHeader
 
 MAX_PREAMBLE_BYTES = 1024  # two names of 253, and room for TLVs yet unknown
 TLV_SERVICE = 0xE0
 TLV_TRACEPARENT = 0xE1
 TLV_PORT = 0xE2
+TLV_CHALLENGE = 0xE4
 _PORT_BYTES = 2
-_OURS = frozenset({proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT, TLV_PORT})
+_OURS = frozenset({proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT, TLV_PORT, TLV_CHALLENGE})
 _KINDS = {1: ServiceKind.HTTPS, 2: ServiceKind.TCP, 3: ServiceKind.UDP}
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -43,14 +46,17 @@ class Preamble(NamedTuple):
     authority: Hostname | None = None
     traceparent: str | None = None
     port: int | None = None
+    challenge: str | None = None
 
 
 def encode(preamble: Preamble) -> bytes:
     """Return the preamble's bytes."""
-    source, destination, service, authority, traceparent, port = preamble
+    source, destination, service, authority, traceparent, port, challenge = preamble
     tlvs = _encode_names(service, authority, port)
     if traceparent is not None:
         tlvs += proxy.encode_tlvs(((TLV_TRACEPARENT, traceparent.encode()),))
+    if challenge is not None:
+        tlvs += proxy.encode_tlvs(((TLV_CHALLENGE, challenge.encode()),))
     return proxy.encode_addresses(source, destination, tlvs)
 
 
@@ -91,6 +97,7 @@ def _parse(header: ProxyHeader | None) -> Preamble:
     authority = fields.get(proxy.TLV_AUTHORITY)
     traceparent = fields.get(TLV_TRACEPARENT)
     port = fields.get(TLV_PORT)
+    challenge = fields.get(TLV_CHALLENGE)
     return Preamble(
         header.source,
         header.destination,
@@ -98,6 +105,7 @@ def _parse(header: ProxyHeader | None) -> Preamble:
         None if authority is None else parse_server_name(authority.decode("ascii")),
         None if traceparent is None else _parse_traceparent(traceparent.decode("ascii")),
         None if port is None else _parse_port(port),
+        None if challenge is None else _parse_token(challenge.decode("ascii")),
     )
 
 
@@ -112,6 +120,12 @@ def _parse_service(value: bytes) -> ServiceKey:
 def _parse_traceparent(text: str) -> str:
     if not _TRACEPARENT.fullmatch(text):
         raise _error("traceparent is not of W3C form")
+    return text
+
+
+def _parse_token(text: str) -> str:
+    if not TOKEN.fullmatch(text):
+        raise _error("the token of a challenge is not of its form")
     return text
 
 

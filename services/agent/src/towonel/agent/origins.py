@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Generator
 
+from towonel.agent.challenges.answer import answer_challenge
 from towonel.agent.core.client_counts import ClientCounts, count_alone
 from towonel.agent.core.origin_table import OriginTable
 from towonel.agent.core.proxy_header import is_unread
@@ -86,6 +87,9 @@ class Origins:
         if origin is None:
             self._refuse(request, Code.NO_SERVICE, "this agent has no such service")
             return
+        if request.preamble.challenge is not None:
+            await self._answer_challenge(request, origin)
+            return
         try:
             pipe = await self._dialer.dial(origin, request.preamble)
         except Unavailable as error:
@@ -103,6 +107,14 @@ class Origins:
         finally:
             await pipe.close()
         self._check_proxy_header(origin, request.preamble, pipe)
+
+    async def _answer_challenge(self, request: StreamRequest, origin: Origin) -> None:
+        try:
+            await answer_challenge(request, origin, self._dialer)
+        except TowonelError as error:
+            self._refuse(request, error.code, error.detail)
+        else:
+            self._count_end(Code.NORMAL)
 
     def _count_end(self, code: Code) -> None:
         if code is Code.NORMAL:

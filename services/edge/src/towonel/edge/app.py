@@ -24,6 +24,7 @@ from towonel.edge.data_plane.tcp_sessions import make_session_taker
 from towonel.edge.hub_client import follow_hub
 from towonel.edge.limits.of_settings import find_handshake_limits, find_session_limits
 from towonel.edge.metrics import Metrics
+from towonel.edge.plain_http.serving import PlainHttp
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.route_store import RouteStore
@@ -99,14 +100,17 @@ class Edge:
 
     def _make_plane(self, table: RouteTable, balancer: Balancer, traffic: Traffic) -> DataPlane:
         access_log = AccessLogWriter(self.metrics, self.settings.access_log_lines)
+        clients = self.timing.clients
         upstream = SessionDialer(
             self.sessions,
             balancer,
             self.metrics,
             clock=time.monotonic,
             draw=self.rng.randrange,
-            open_timeout_s=self.timing.clients.open_s,
+            open_timeout_s=clients.open_s,
         )
+        reporters = self.metrics, self.refusals, access_log
+        self.http = PlainHttp(self.settings, clients, table, upstream, *reporters)
         streams = StreamClients(
             table,
             upstream,
@@ -165,8 +169,9 @@ async def serve(
     edge.plane.flows.start_worker = edge.modules.exec_worker(FLOW_WORKER)
     predecessor = await find_predecessor(settings.state_folder) if settings.upgrade else None
     edge.reports.is_silent = predecessor is not None
+    clients = bind_for_clients(settings) if predecessor is None else predecessor.clients
     proof = find_hub_proof(settings, credentials)
-    with bind_for_clients(settings) if predecessor is None else predecessor.clients as sock:
+    with clients as sock, edge.http.bind():
         await edge.routes.load()
         async with edge.admin:
             if predecessor is None:
@@ -235,7 +240,7 @@ async def _serve_clients(
     if lanes is None:
         lanes = bind_for_lanes(edge.settings, sock, agents.port)
     plane = edge.plane
-    async with edge.relays.watch():
+    async with edge.relays.watch(), edge.http.run():
         plane.listen([sock], lanes)
         serve_hub_name(plane.certificates, edge.settings)
         edge.health.set(CHECK, ok=True)

@@ -87,6 +87,13 @@ class Metrics:
         )
         self.lanes_refused = counter("lanes_refused", "Lanes of agents refused, by code.", "code")
         self.lanes_lost = counter("lanes_lost", "Lanes of agents lost, by code.", "code")
+        self.http_requests = counter(
+            "http_requests",
+            "Requests at the address for plain HTTP, by answer: redirect, challenge or refused.",
+            "answer",
+        )
+        for answer in ("redirect", "challenge", "refused"):
+            self.http_requests.labels(answer)
         self.access_lines_dropped = counter(
             "access_lines_dropped", "Lines of the access log left out: there were too many."
         )

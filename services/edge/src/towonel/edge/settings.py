@@ -101,6 +101,12 @@ class EdgeSettings(CertificateSettings):
         validation_alias="TOWONEL_EDGE_LISTEN_ADDR",
         description="Where TLS clients connect (TCP).",
     )
+    http_listen: IpPort | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_HTTP_LISTEN_ADDR",
+        description="Where plain HTTP is answered, as in 0.0.0.0:80: challenges of authorities (HTTP-01) by origins, all else of published names by "
+        "a redirect to https. Off unless set.",
+    )
     session_listen: IpPort | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_SESSION_LISTEN_ADDR",
@@ -351,8 +357,21 @@ class EdgeSettings(CertificateSettings):
     @field_validator("health_listen")
     @classmethod
     def _check_port(cls, value: tuple[str, int], info: ValidationInfo) -> tuple[str, int]:
-        other = info.data.get("listen")
-        if clash := describe_clash(value, "TOWONEL_EDGE_LISTEN_ADDR", other):
+        for field, variable in (
+            ("listen", "TOWONEL_EDGE_LISTEN_ADDR"),
+            ("http_listen", "TOWONEL_EDGE_HTTP_LISTEN_ADDR"),
+        ):
+            if clash := describe_clash(value, variable, info.data.get(field)):
+                raise ValueError(clash)
+        return value
+
+    @field_validator("http_listen")
+    @classmethod
+    def _check_http_port(
+        cls, value: tuple[str, int] | None, info: ValidationInfo
+    ) -> tuple[str, int] | None:
+        clash = value and describe_clash(value, "TOWONEL_EDGE_LISTEN_ADDR", info.data.get("listen"))
+        if clash:
             raise ValueError(clash)
         return value
 

@@ -7,6 +7,7 @@ from towonel.agent.core.service_items import (
     CLIENT_FIELDS,
     Item,
     parse_array,
+    parse_origin,
     read_clients,
     read_origin,
     show,
@@ -17,7 +18,12 @@ from towonel.wire.routes import TlsMode
 
 EXAMPLE = '{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}'
 _ORIGIN = "127.0.0.1:4443"
-_FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol", *CLIENT_FIELDS, *BALANCE_FIELDS)
+_HTTP_ORIGIN = "127.0.0.1:80"
+_FIELDS = (
+    *("hostname", "origin", "tls_mode", "proxy_protocol", "http_origin"),
+    *CLIENT_FIELDS,
+    *BALANCE_FIELDS,
+)
 
 
 def parse_https_services(text: str) -> tuple[Service, ...]:
@@ -35,12 +41,13 @@ def _parse(item: Item) -> Service | None:
     # What is inside TLS is HTTP, most often, and few of its servers expect a header in front of that.
     is_terminated = mode is TlsMode.TERMINATE
     origin = read_origin(item, _ORIGIN, ProxyProtocol.NONE if is_terminated else ProxyProtocol.V2)
+    http = item.read("http_origin", _parse_http_origin) if item.has("http_origin") else None
     clients = read_clients(item)
     check, is_sticky = read_check(item), read_affinity(item)
     if hostname is None or origin is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.HTTPS, hostname)
-    origin = replace(origin, gets_plaintext=is_terminated)
+    origin = replace(origin, gets_plaintext=is_terminated, http=http)
     return Service(key, origin, mode, clients=clients, check=check, is_sticky=is_sticky)
 
 
@@ -48,6 +55,10 @@ def _parse_name(value: object) -> Hostname:
     if not isinstance(value, str):
         raise ValueError("is missing; give the public name, as in app.example.eu")  # noqa: TRY004 a mistake of a setting
     return parse_hostname(value)
+
+
+def _parse_http_origin(value: object) -> tuple[str, int]:
+    return parse_origin(value, _HTTP_ORIGIN)
 
 
 def _parse_tls_mode(value: object) -> TlsMode:

@@ -77,15 +77,16 @@ class SessionDialer(Upstream):
     ) -> Pipe:
         service, record = client.route.service, client.record
         trace = None if record is None else record.traceparent
-        names = client.server_name, trace, client.route.port
+        names = client.server_name, trace, client.route.port, client.challenge
         preamble = Preamble(client.source, client.destination, service, *names)
         try:
             pipe = await session.open(preamble, client.first, allow_silent=allow_silent)
         except TowonelError as error:
-            if error.code not in SESSION_CODES:
+            if error.code not in SESSION_CODES and client.challenge is None:
                 self._balance.record_failure(service, session.session_id, self._clock())
             raise
-        self._balance.record_success(service, session.session_id)
+        if client.challenge is None:  # which another origin may have answered
+            self._balance.record_success(service, session.session_id)
         if record is not None:
             record.agent_id = session.agent_id
         return pipe

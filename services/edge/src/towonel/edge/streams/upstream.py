@@ -24,6 +24,7 @@ class ClientConnection:
     first: bytes
     record: AccessRecord | None = None  # for the access log, if it gets a line there
     lanes_silent: bool = False  # lanes of its agent answered nothing
+    challenge: str | None = None  # of an authority, by its token: nothing is carried but the answer
 
 
 class Upstream(Protocol):
