@@ -136,6 +136,18 @@ class WorkerCounters:
         return message
 
 
+def find_silent(report: Counters) -> Counters:
+    """Return the report that follows another one if nothing is counted in between."""
+    return Counters(
+        active=report.active,
+        served=dict.fromkeys(report.served, 0),
+        lanes_admitted=dict.fromkeys(report.lanes_admitted, 0),
+        lanes_idle=report.lanes_idle,
+        lanes_in_use=report.lanes_in_use,
+        lanes_wanted=report.lanes_wanted,
+    )
+
+
 def count(counts: dict[int, int], code: Code) -> None:
     """Count one more of a code."""
     counts[code] = counts.get(code, 0) + 1

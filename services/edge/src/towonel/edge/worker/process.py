@@ -13,7 +13,7 @@ from typing import Final, override
 
 from towonel.edge.worker.acceptor import Acceptors, OnAccepted
 from towonel.edge.worker.codec import decode, encode
-from towonel.edge.worker.counters import Counters
+from towonel.edge.worker.counters import Counters, find_silent
 from towonel.edge.worker.messages import (
     Accepted,
     CarrierOffered,
@@ -70,7 +70,7 @@ class EdgeWorker(Handler):
         self._ticks = _Ticks(self)
         self._tick = 0
         self._report_ticks = 1
-        self._reported = Counters()
+        self._silent = Counters()  # the report that says nothing new
         self._draining = False
         self._taken = 0  # clients that control has sent
         self._reported_drain: tuple[bool, bool] | None = None
@@ -228,8 +228,8 @@ class EdgeWorker(Handler):
             for lines in service.access_log.take():
                 self.send(lines)
         report = service.counters.take(service.lanes, service.sessions.count_lanes())
-        if report != self._reported or self._tick % ALIVE_TICKS == 0:
-            self._reported = report
+        if report != self._silent or self._tick % ALIVE_TICKS == 0:
+            self._silent = find_silent(report)
             self.send(report)
 
     # Its end.
