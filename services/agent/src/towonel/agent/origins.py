@@ -86,6 +86,9 @@ class Origins:
         if origin is None:
             self._refuse(request, Code.NO_SERVICE, "this agent has no such service")
             return
+        if origin.tls is not None:  # what edges have ended the TLS of comes over lanes only
+            self._refuse(request, Code.NO_SERVICE, "its TLS has not ended at the edge")
+            return
         try:
             pipe = await self._dialer.dial(origin, request.preamble)
         except Unavailable as error:

@@ -12,12 +12,18 @@ from towonel.agent.core.service_items import (
     show,
 )
 from towonel.agent.core.services import ProxyProtocol, Service
+from towonel.agent.core.tls.origin_tls_fields import TLS_FIELDS, read_origin_tls
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind, parse_hostname
 from towonel.wire.routes import TlsMode
 
 EXAMPLE = '{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}'
 _ORIGIN = "127.0.0.1:4443"
-_FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol", *CLIENT_FIELDS, *BALANCE_FIELDS)
+_FIELDS = (
+    *("hostname", "origin", "tls_mode", "proxy_protocol"),
+    *TLS_FIELDS,
+    *CLIENT_FIELDS,
+    *BALANCE_FIELDS,
+)
 
 
 def parse_https_services(text: str) -> tuple[Service, ...]:
@@ -35,12 +41,13 @@ def _parse(item: Item) -> Service | None:
     # What is inside TLS is HTTP, most often, and few of its servers expect a header in front of that.
     is_terminated = mode is TlsMode.TERMINATE
     origin = read_origin(item, _ORIGIN, ProxyProtocol.NONE if is_terminated else ProxyProtocol.V2)
+    tls = read_origin_tls(item, is_terminated=is_terminated)
     clients = read_clients(item)
     check, is_sticky = read_check(item), read_affinity(item)
     if hostname is None or origin is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.HTTPS, hostname)
-    origin = replace(origin, gets_plaintext=is_terminated)
+    origin = replace(origin, gets_plaintext=is_terminated, tls=tls)
     return Service(key, origin, mode, clients=clients, check=check, is_sticky=is_sticky)
 
 

@@ -7,6 +7,7 @@ from typing import Literal, override
 
 from towonel.agent.core.checks.origin_check import OriginCheck
 from towonel.agent.core.origin_table import OriginTable
+from towonel.agent.core.tls.origin_tls import OriginTls
 from towonel.api.services import AUTO
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.policy.client_networks import ClientNetworks
@@ -39,6 +40,7 @@ class Origin:
         max_unanswered_bytes: that it may send to a UDP client since that one was last heard; 0 of other services.
         last_port: of a range, of which `port` is the first: each client gets the port that it used.
         gets_plaintext: whether an edge ends the TLS of its clients.
+        tls: that the agent speaks to it; None for none.
     """
 
     host: str
@@ -48,6 +50,7 @@ class Origin:
     max_unanswered_bytes: int = 0
     last_port: int | None = None
     gets_plaintext: bool = False
+    tls: OriginTls | None = None
 
     @property
     def ports(self) -> tuple[int, int] | None:
@@ -136,6 +139,9 @@ def _describe_origin(service: Service) -> Iterator[str]:
     if service.key.kind is not ServiceKind.UDP:
         is_plain = origin.proxy_protocol is ProxyProtocol.NONE
         yield "without PROXY header" if is_plain else "PROXY v2"
+    if origin.tls is not None:
+        unverified = "" if origin.tls.is_verified else " (not verified)"
+        yield f"TLS with {origin.tls.server_name}{unverified}"
     if origin.idle_timeout_s:
         yield f"idle for {origin.idle_timeout_s} s at most"
     if origin.max_unanswered_bytes:
