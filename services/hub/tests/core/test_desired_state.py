@@ -113,6 +113,20 @@ def test_a_name_that_a_more_specific_invite_owns_is_a_conflict() -> None:
     assert error.code is Code.HOSTNAME_CONFLICT
 
 
+@pytest.mark.parametrize("mode", [TlsMode.PASSTHROUGH, TlsMode.AGENT])
+def test_a_name_of_two_groups_has_one_end_of_tls(mode: TlsMode) -> None:
+    beside = [("home", https("1.example.eu", mode)), ("home", https("2.example.eu", mode))]
+    wanted = https("1.example.eu", TlsMode.TERMINATE), https("2.example.eu")
+    error = refusal(*wanted, beside=beside)
+
+    assert error.code is Code.HOSTNAME_CONFLICT
+    assert error.detail == (
+        "published by another group of this tenant with another end of TLS; give it the same tls_mode,"
+        f" or publish it by one group while that changes: 1.example.eu (group home, {mode})"
+    )
+    assert refusal(https("2.example.eu", TlsMode.TERMINATE), beside=beside[1:])
+
+
 def test_a_hostname_goes_to_its_owner_whoever_publishes_it_now() -> None:
     mine = https("1.example.eu")
 

@@ -7,7 +7,12 @@ from hashlib import sha256
 
 from towonel.api.services import AUTO, ServiceIn
 from towonel.hub.core import quotas
-from towonel.hub.core.current_state import CurrentState, find_port_problems, find_repeated_ports
+from towonel.hub.core.current_state import (
+    CurrentState,
+    find_mode_problem,
+    find_port_problems,
+    find_repeated_ports,
+)
 from towonel.hub.core.ownership import Claim, check_claim
 from towonel.hub.core.port_choice import needs_port
 from towonel.hub.core.ports import PortRules
@@ -157,6 +162,7 @@ def _check_conflicts(
             "owned by another tenant's more specific invite",
             [name for name, claim in claims.items() if claim is Claim.OUTRANKED],
         ),
+        (Code.HOSTNAME_CONFLICT, *find_mode_problem(routes, current)),
     ]
     ports = [route for route in routes if route.port is not None]
     problems = find_port_problems(tenant_id, ports, current, reserved_only=reserved_only)
