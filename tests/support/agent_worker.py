@@ -134,13 +134,19 @@ class AgentWorker:
             self._heard += map(messages.decode, self.channel.receive())
 
     def open(
-        self, hostname: str, first: bytes = b"hello", lane: int = 0, use: int = 1
+        self,
+        hostname: str,
+        first: bytes = b"hello",
+        lane: int = 0,
+        use: int = 1,
+        protocol: str | None = None,
     ) -> LaneClient:
         """Open a use of a lane for a client."""
         preamble = replace(
             PREAMBLE,
             service=ServiceKey(ServiceKind.HTTPS, hostname),
             authority=Hostname(hostname),
+            protocol=protocol,
         )
         return self.open_with(lane_open.encode(LaneOpen(preamble, first)), lane, use)
 

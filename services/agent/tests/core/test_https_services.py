@@ -62,6 +62,12 @@ def test_an_origin_may_get_what_is_inside_tls_inside_tls_again(mode: object) -> 
     assert parse_one(tls_mode=mode).origin.tls is None
 
 
+def test_an_origin_speaks_http_2_only_where_it_says_so() -> None:
+    assert parse_one(tls_mode="terminate", http2=True).http2
+    assert not parse_one(tls_mode="terminate").http2
+    assert not parse_one(http2=False).http2
+
+
 def test_no_services_are_fine() -> None:
     assert parse_https_services("[]") == ()
 
@@ -91,6 +97,11 @@ def test_no_services_are_fine() -> None:
             [{"hostname": "a.eu", "origin": "a:1", "origin_server_name": "a"}],
             'origin_server_name: needs "tls_mode": "terminate"',
         ),
+        (
+            [{"hostname": "a.eu", "origin": "a:1", "http2": True}],
+            'http2: needs "tls_mode": "terminate"',
+        ),
+        ([{"hostname": "a.eu", "origin": "a:1", "http2": "yes"}], "must be true or false"),
         (
             [{"hostname": "a.eu", "origin": "a:1"}] * 2,
             "[1] (a.eu).hostname: is that of [0] (a.eu), too",
@@ -128,6 +139,7 @@ SERVICES = st.lists(
             "origin_server_name": st.sampled_from(["app.internal", "a b"]) | JSON,
             "origin_ca": st.sampled_from(["/ca.pem", "\n"]) | JSON,
             "origin_insecure": st.booleans() | JSON,
+            "http2": st.booleans() | JSON,
             "orign": JSON,
         },
     )

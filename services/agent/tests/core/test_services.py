@@ -1,6 +1,6 @@
 """Services: how many a session takes, what services of ports may not be beside others, and the origin of each."""
 
-from copy import replace
+from dataclasses import replace
 from ipaddress import ip_address
 
 from towonel.agent.core.services import (
@@ -117,6 +117,8 @@ def test_a_service_is_described_for_people() -> None:
     inside, anybody = (replace(ORIGIN, proxy_protocol=ProxyProtocol.NONE, tls=each) for each in tls)
     assert describe_service(https("a.eu", inside)).endswith("header, TLS with app.internal")
     assert describe_service(https("a.eu", anybody)).endswith("app.internal (not verified)")
+    faster = replace(https("a.eu"), http2=True)
+    assert describe_service(faster).endswith("PROXY v2, HTTP/2 and HTTP/1.1")
     assert describe_service(game) == "udp:game, public ports 10-12: origin 192.0.2.7:10-12"
     assert describe_service(udp("dns")) == (
         "udp:dns, public port 5353: origin 127.0.0.1:53, idle for 60 s at most,"

@@ -32,6 +32,7 @@ def test_a_context_serves_all_origins_of_its_authorities(tls: OriginTls) -> None
 
     assert contexts.find(OriginTls("b.internal", tls.ca), LOOK_S) is context
     assert contexts.find(OriginTls("app.internal"), 0.0) is not context
+    assert contexts.find(tls, 0.0, "h2") is not context
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
 

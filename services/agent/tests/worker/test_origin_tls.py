@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.agent_worker import AgentWorker, facts
+from support.agent_worker import AgentWorker, LaneClient, facts
 from support.origins import CHUNK, Certificates
 from support.relay import WAIT_S
 from support.tunnel import PREAMBLE
@@ -19,6 +19,7 @@ from towonel.relay.core.lane_kinds import LaneKind
 from towonel.wire import proxy
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
+from towonel.wire.preamble import HTTP_1, HTTP_2
 
 NAME = "app.internal"
 
@@ -31,7 +32,9 @@ def certificates(tmp_path: Path) -> Certificates:
 class TlsOrigin:
     """Origin whose handshakes are made by a thread, as foreign libraries make them."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, *protocols: str) -> None:
+        if protocols:
+            context.set_alpn_protocols(protocols)
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(WAIT_S)
         self._context = context
@@ -55,6 +58,19 @@ def origin(certificates: Certificates) -> Generator[TlsOrigin]:
         yield origin
 
 
+def first_bytes(client: LaneClient) -> bytes:
+    """What comes with ACCEPT, or after it where the origin has let it wait."""
+    kind, data = client.answer()
+    assert kind is FrameType.ACCEPT
+    return data or client.answer()[1]
+
+
+def wait_closed(sock: socket.socket) -> None:
+    with contextlib.suppress(ConnectionResetError):
+        while sock.recv(4096):
+            pass
+
+
 @contextlib.contextmanager
 def worker(origin: OriginFacts, **options: object) -> Generator[AgentWorker]:
     with contextlib.closing(AgentWorker(origin, kind=LaneKind.TLS, **options)) as running:  # type: ignore[arg-type]
@@ -64,7 +80,9 @@ def worker(origin: OriginFacts, **options: object) -> Generator[AgentWorker]:
 def described(
     origin: TlsOrigin, certificates: Certificates, name: str = NAME, *, proxied: bool = False
 ) -> OriginFacts:
-    return facts("a.eu", origin.address, proxied=proxied, tls=(name, str(certificates.ca_file), True))
+    return facts(
+        "a.eu", origin.address, proxied=proxied, tls=(name, str(certificates.ca_file), True)
+    )
 
 
 def test_a_client_reaches_an_origin_that_proves_its_name(
@@ -75,7 +93,7 @@ def test_a_client_reaches_an_origin_that_proves_its_name(
         with origin.accept() as taken:
             assert taken.recv(100) == b"hello "
             taken.sendall(b"welcome")
-            assert client.answer() == (FrameType.ACCEPT, b"welcome")
+            assert first_bytes(client) == b"welcome"
             client.send(b"world")
             assert taken.recv(100) == b"world"
             client.end()
@@ -95,9 +113,8 @@ def test_an_origin_that_speaks_first_is_heard(
         client = agent.open("a.eu", b"")
         with origin.accept() as taken:
             taken.sendall(b"220 welcome")
-            answer = client.answer()[1] or client.answer()[1]
 
-        assert answer == b"220 welcome"
+            assert first_bytes(client) == b"220 welcome"
 
 
 def test_much_passes_both_ways_whole(origin: TlsOrigin, certificates: Certificates) -> None:
@@ -154,14 +171,16 @@ def test_a_certificate_that_is_not_accepted_refuses_the_client_with_its_reason(
     folder = tmp_path / "others"
     folder.mkdir()
     issuer = Certificates(folder) if name == NAME else certificates
-    with contextlib.closing(TlsOrigin(issuer.server(NAME))) as origin:
-        with worker(described(origin, certificates, name)) as agent:
-            client = agent.open("a.eu")
-            with pytest.raises(ssl.SSLError):
-                origin.accept()
+    with (
+        contextlib.closing(TlsOrigin(issuer.server(NAME))) as origin,
+        worker(described(origin, certificates, name)) as agent,
+    ):
+        client = agent.open("a.eu")
+        with pytest.raises(OSError, match=r"(?i)alert|reset|closed"):
+            origin.accept()
 
-            assert client.refusal() is Code.ORIGIN_TLS_FAILED
-            refused = agent.hear(Refused)
+        assert client.refusal() is Code.ORIGIN_TLS_FAILED
+        refused = agent.hear(Refused)
     assert refused.code == Code.ORIGIN_TLS_FAILED
     assert reason in refused.detail
 
@@ -200,8 +219,7 @@ def test_a_handshake_that_does_not_end_has_the_time_of_the_dial(
         client = agent.open("a.eu")
         with origin.accept_plain() as taken:
             assert client.refusal() is Code.ORIGIN_TIMEOUT
-            while taken.recv(4096):
-                pass
+            wait_closed(taken)
 
 
 def test_a_client_that_leaves_meanwhile_ends_the_handshake(
@@ -213,10 +231,38 @@ def test_a_client_that_leaves_meanwhile_ends_the_handshake(
             assert taken.recv(1)
             client.reset(Code.CLIENT_CLOSED)
             counted = agent.hear(Counters, lambda counters: counters.errors)
-            while taken.recv(4096):
-                pass
+            wait_closed(taken)
 
     assert (counted.active, dict(counted.errors)) == (0, {Code.CLIENT_CLOSED: 1})
+
+
+@pytest.mark.parametrize("protocol", [HTTP_1, HTTP_2, None])
+def test_the_origin_is_offered_what_the_client_speaks(
+    certificates: Certificates, protocol: str | None
+) -> None:
+    server = certificates.server(NAME)
+    with (
+        contextlib.closing(TlsOrigin(server, HTTP_2, HTTP_1)) as origin,
+        worker(described(origin, certificates)) as agent,
+    ):
+        agent.open("a.eu", b"hello", protocol=protocol)
+        with origin.accept() as taken:
+            assert taken.recv(100) == b"hello"
+            assert taken.selected_alpn_protocol() == protocol
+
+
+@pytest.mark.parametrize("protocols", [(), (HTTP_1,)])
+def test_an_origin_that_does_not_speak_it_refuses_the_client(
+    certificates: Certificates, protocols: tuple[str, ...]
+) -> None:
+    with (
+        contextlib.closing(TlsOrigin(certificates.server(NAME), *protocols)) as origin,
+        worker(described(origin, certificates)) as agent,
+    ):
+        client = agent.open("a.eu", protocol=HTTP_2)
+        with origin.accept():
+            assert client.refusal() is Code.ORIGIN_TLS_FAILED
+        assert "does not speak what the client does" in agent.hear(Refused).detail
 
 
 def test_what_came_outside_tls_is_not_wrapped(

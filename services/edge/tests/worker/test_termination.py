@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import pytest
 import trustme
@@ -24,6 +25,7 @@ from towonel.wire.ids import TenantId
 from towonel.wire.lane_admission import tls_pool_id
 from towonel.wire.lanes import FrameType
 from towonel.wire.names import ServiceKind
+from towonel.wire.preamble import HTTP_1, HTTP_2
 from towonel.wire.routes import Route, RouteDelta, TlsMode
 
 type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
@@ -50,10 +52,11 @@ async def serving(
     front: StartFront,
     services: tuple[str, ...] = SERVICES,
     secret: bytes = SECRET,
+    route: Route = ROUTE,
     **options: object,
 ) -> AsyncIterator[Front]:
     table = RouteTable()
-    table.apply(RouteDelta(1, snapshot=True, routes=(ROUTE,)))
+    table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
     async with front(table, Nowhere(), has_agent=False, **options) as edge:
         edge.plane.tell(SessionAdmitted(SESSION, TENANT, secret, 0.3, slot=0))
         edge.plane.tell(SessionServices(SESSION, list(services)))
@@ -250,6 +253,35 @@ async def test_modern_tls_and_http_1_are_spoken(
         assert tls.selected_alpn_protocol() == "http/1.1"
         assert "GCM" in tls.cipher()[0] or "CHACHA20" in tls.cipher()[0]
         assert tls.compression() is None
+
+
+@pytest.mark.parametrize(
+    ("http2", "is_exclusive", "offered", "spoken"),
+    [
+        (True, True, [HTTP_2, HTTP_1], HTTP_2),
+        (True, True, [HTTP_1], HTTP_1),
+        (True, True, [], None),
+        (True, False, [HTTP_2, HTTP_1], HTTP_1),
+        (False, True, [HTTP_2, HTTP_1], HTTP_1),
+    ],
+)
+async def test_http_2_is_spoken_where_origins_do_and_no_other_name_has_the_certificate(
+    front: StartFront, authority: trustme.CA, http2: bool, is_exclusive: bool,
+    offered: list[str], spoken: str | None,
+) -> None:  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    context.set_alpn_protocols(offered)
+    async with serving(front, route=replace(ROUTE, http2=http2)) as edge:
+        edge.plane.tell(replace(certificate(authority), is_exclusive=is_exclusive))
+        lane = await dial(edge)
+        with lane.sock:
+            _, writer = await connect(edge, context)
+            opened = await asyncio.to_thread(read_open, lane)
+
+            assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == spoken
+            assert opened.preamble.protocol == spoken
+            writer.close()
 
 
 async def test_old_ciphers_are_refused_with_an_alert(

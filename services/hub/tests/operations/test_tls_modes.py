@@ -93,3 +93,21 @@ async def test_a_name_that_another_tenant_had_comes_with_nothing_of_its(hub: Tes
     applied = await start(hub, after, "cloud", "terminate")
 
     assert applied.created == [KEY]
+
+
+@pytest.mark.both_databases
+async def test_http_2_is_listed_and_reaches_edges(hub: TestHub) -> None:
+    token = await hub.invite(NAME)
+    await publish(hub, token, "home", "terminate")
+    hub.clock.now_ms += 10
+    wanted = ServiceIn(kind="https", name=NAME, tls_mode="terminate", http2=True)
+    state = DesiredState(group="home", services=[wanted])
+    applied = await hub.client().apply_desired_state(tenant_of(token), state)
+    client, edge = hub.client(), hub.context.keys.node
+    delta = await client.follow_routes(edge, None)
+
+    assert applied.changed == [KEY]
+    assert [route.http2 for route in delta.routes] == [True]
+    assert (await client.services.get(KEY)).http2
+    assert (await client.services.list()).services[0].http2
+    assert (await client.routes.list()).routes[0].http2

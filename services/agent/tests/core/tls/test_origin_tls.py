@@ -2,7 +2,12 @@
 
 import pytest
 
-from towonel.agent.core.tls.origin_tls import OriginTls, describe_ca_failure, describe_tls_failure
+from towonel.agent.core.tls.origin_tls import (
+    NO_PROTOCOL,
+    OriginTls,
+    describe_ca_failure,
+    describe_tls_failure,
+)
 
 TLS = OriginTls("app.internal")
 OWN_CA = OriginTls("app.internal", "/etc/ca.pem")
@@ -40,6 +45,12 @@ def test_an_origin_that_does_not_answer_with_tls_may_want_no_header(*, proxied: 
 
     assert found.startswith("no handshake (wrong version number): does it speak TLS")
     assert ("PROXY v2" in found) is proxied
+
+
+def test_an_origin_that_does_not_speak_what_the_client_does_is_no_stranger_to_tls() -> None:
+    found = describe_tls_failure(TLS, f"tlsv1 alert {NO_PROTOCOL}", None, proxied=False)
+
+    assert found.startswith("it does not speak what the client does (ALPN)")
 
 
 def test_a_file_that_cannot_be_used_is_named_with_what_it_must_be() -> None:

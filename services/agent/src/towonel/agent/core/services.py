@@ -75,6 +75,7 @@ class Service:
     last_port: int | None = None
     check: OriginCheck | None = None
     is_sticky: bool = False  # whether a client stays with one agent
+    http2: bool = False  # whether the origin speaks it as well, inside TLS that ends at the edge
 
     @property
     def ports(self) -> str | None:
@@ -146,6 +147,8 @@ def _describe_origin(service: Service) -> Iterator[str]:
         yield f"idle for {origin.idle_timeout_s} s at most"
     if origin.max_unanswered_bytes:
         yield f"{origin.max_unanswered_bytes} bytes without an answer at most"
+    if service.http2:
+        yield "HTTP/2 and HTTP/1.1"
     if service.check is not None:
         yield f"checked by {service.check.kind} every {service.check.interval_s} s"
     if service.is_sticky:

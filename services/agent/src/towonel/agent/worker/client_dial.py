@@ -9,16 +9,17 @@ from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_attempts import SocketAddress
 from towonel.agent.core.origin_table import pick_port
 from towonel.agent.core.proxy_header import encode_proxy_header
-from towonel.agent.core.tls.origin_tls import OriginTls
+from towonel.agent.core.tls.origin_tls import NO_PROTOCOL, OriginTls
 from towonel.agent.tls.origin_contexts import describe_handshake_error
 from towonel.agent.worker.messages import Ports
 from towonel.agent.worker.origin_connection import OriginConnection
-from towonel.agent.worker.origin_dial import OriginDial
+from towonel.agent.worker.secure_dial import SecureDial
 from towonel.relay.agent_lanes import AgentLane
 from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire.errors import Code
 from towonel.wire.lane_open import LaneOpen
 from towonel.wire.names import ServiceKey
+from towonel.wire.preamble import HTTP_2
 
 if TYPE_CHECKING:
     from towonel.agent.worker.clients import Clients
@@ -37,7 +38,7 @@ class WorkerOrigin:
     waiting: set["ClientDial"] = field(default_factory=set["ClientDial"])
 
 
-class ClientDial(OriginDial):
+class ClientDial(SecureDial):
     """Dial of the origin of one client."""
 
     def __init__(
@@ -67,6 +68,13 @@ class ClientDial(OriginDial):
             return None
         memory, header = self._clients.tls_memory, self._encode_header()
         return TlsSocket(sock, context, memory, server_name=tls.server_name, before=header)
+
+    @override
+    def on_handshake(self, sock: TlsSocket, events: int) -> None:
+        if self._opened.preamble.protocol == HTTP_2 and sock.protocol != HTTP_2:
+            self.on_handshake_failed(ConnectionAbortedError(NO_PROTOCOL))
+        else:
+            super().on_handshake(sock, events)
 
     @override
     def describe_failure(self, error: OSError) -> str:

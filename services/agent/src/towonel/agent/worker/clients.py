@@ -128,7 +128,7 @@ class Clients(Owner):
             self._refuse(lane, service, Code.NO_SERVICE)
             return None
         try:
-            context = self._find_context(origin, lane)
+            context = self._find_context(origin, lane, opened.preamble.protocol)
         except TowonelError as error:
             self._refuse(lane, service, error.code, error.detail)
             return None
@@ -142,7 +142,9 @@ class Clients(Owner):
         dial.start()
         return None if dial.over else dial
 
-    def _find_context(self, origin: WorkerOrigin, lane: AgentLane) -> ssl.SSLContext | None:
+    def _find_context(
+        self, origin: WorkerOrigin, lane: AgentLane, protocol: str | None
+    ) -> ssl.SSLContext | None:
         """Return the context of an origin that TLS is spoken to.
 
         Raises:
@@ -153,7 +155,7 @@ class Clients(Owner):
             return None
         if lane.kind is not LaneKind.TLS:
             raise Unavailable(Code.NO_SERVICE, "its TLS has not ended at the edge")
-        return self._contexts.find(origin.tls, self.loop.wheel.now)
+        return self._contexts.find(origin.tls, self.loop.wheel.now, protocol)
 
     @property
     def tls_memory(self) -> TlsMemory:

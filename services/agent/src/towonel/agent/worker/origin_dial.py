@@ -1,4 +1,4 @@
-"""Dial of an origin for a client of a lane: its addresses in turn, and TLS where it wants it, within the time that is given."""
+"""Dial of an origin for a client of a lane: its addresses in turn, within the time that is given."""
 
 import socket
 from socket import SocketType
@@ -6,25 +6,23 @@ from typing import Final, override
 
 from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_attempts import OriginAttempts, SocketAddress, to_code
-from towonel.agent.worker.origin_handshake import HandshakeOwner, OriginHandshake
 from towonel.relay.agent_lanes import AgentUse
 from towonel.relay.core.deadlines import Timed
 from towonel.relay.hop.choice import Hop
 from towonel.relay.loop import BROKEN, WRITABLE, Handler, Loop
 from towonel.relay.sockets import connect
-from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire.errors import Code
 
 _NO_ATTEMPTS: Final = OriginAttempts(())  # at addresses that are to be looked up
 
 
-class OriginDial(Timed, AgentUse, HandshakeOwner):
+class OriginDial(Timed, AgentUse):
     """Dial of one origin; who inherits from it is told how it ended.
 
     Args:
         addresses: of the origin.
         loop: of the worker.
-        timeout_s: for all of it, the look-up of the name and a handshake included.
+        timeout_s: for all of it, the look-up of the name included.
         hop: connects, where it is compiled.
 
     Attributes:
@@ -32,7 +30,6 @@ class OriginDial(Timed, AgentUse, HandshakeOwner):
     """
 
     _delay: "_AttemptDelay | None" = None  # where there are several addresses
-    _handshake: OriginHandshake | None = None
 
     def __init__(
         self, addresses: OriginAddresses, loop: Loop, timeout_s: float, hop: Hop | None = None
@@ -67,14 +64,6 @@ class OriginDial(Timed, AgentUse, HandshakeOwner):
     def pick_port(self, address: SocketAddress) -> SocketAddress:
         """Return a known address with the port to dial."""
         return address
-
-    def secure(self, sock: SocketType) -> TlsSocket | None:
-        """Return a connected socket inside TLS, or None for an origin that is spoken to without."""
-        return None
-
-    def describe_failure(self, error: OSError) -> str:
-        """Return why a handshake failed."""
-        raise NotImplementedError
 
     # What happens.
 
@@ -119,27 +108,15 @@ class OriginDial(Timed, AgentUse, HandshakeOwner):
         self.begin_attempts()
 
     def win(self, attempt: "_Attempt", events: int) -> None:
-        """Hand over the socket of the first attempt that is connected, after a handshake where one is wanted."""
+        """Hand over the socket of the first attempt that is connected."""
         self._sockets.discard(attempt)
-        self._end_attempts()
-        tls = self.secure(attempt.sock)
-        if tls is None:
-            self._end()
-            self.on_connected(attempt.sock, events)
-            return
-        self._handshake = handshake = OriginHandshake(tls, self.loop, self)
-        handshake.on_ready(events)
+        self.end_attempts()
+        self.take(attempt.sock, events)
 
-    @override
-    def on_handshake(self, sock: TlsSocket, events: int) -> None:
-        self._handshake = None
+    def take(self, sock: SocketType, events: int) -> None:
+        """Be done, with a socket that is connected."""
         self._end()
         self.on_connected(sock, events)
-
-    @override
-    def on_handshake_failed(self, error: OSError) -> None:
-        self._end()
-        self.on_failed(Code.ORIGIN_TLS_FAILED, self.describe_failure(error))
 
     @override
     def on_cancelled(self, code: Code) -> None:
@@ -182,12 +159,10 @@ class OriginDial(Timed, AgentUse, HandshakeOwner):
     def _end(self) -> None:
         self.over = True
         self.loop.wheel.disarm(self)
-        self._end_attempts()
-        handshake, self._handshake = self._handshake, None
-        if handshake is not None:
-            handshake.close()
+        self.end_attempts()
 
-    def _end_attempts(self) -> None:
+    def end_attempts(self) -> None:
+        """Give up all attempts."""
         if self._delay is not None:
             self.loop.delays.disarm(self._delay)
         for attempt in self._sockets:

@@ -13,7 +13,9 @@ from towonel.wire.routes import Route, TlsMode
 _OTHER_PORT_FIX: Final = "give the service another port"
 _NAMESAKE_FIX: Final = "give the service another name, or the same port"
 _OVERLAP_FIX: Final = "give one of them other ports"
-_MODE_FIX: Final = "give it the same tls_mode, or publish it by one group while that changes"
+_MODE_FIX: Final = (
+    "give it the same tls_mode and http2, or publish it by one group while they change"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,18 @@ def find_mode_problem(
     """
     wanted = {route.key: route for route in routes}
     names = {
-        f"{route.name} (group {group}, {route.tls_mode})"
+        f"{route.name} (group {group}, {route.tls_mode}{' with http2' if route.http2 else ''})"
         for group, route in current.beside
-        if _ends_at_edge(wanted[route.key]) is not _ends_at_edge(route)
+        if _describe_end(wanted[route.key]) != _describe_end(route)
     }
-    return f"published by another group of this tenant with another end of TLS; {_MODE_FIX}", names
+    why = (
+        "published by another group of this tenant with another end of TLS, or other HTTP inside it"
+    )
+    return f"{why}; {_MODE_FIX}", names
 
 
-def _ends_at_edge(route: Route) -> bool:
-    return route.tls_mode is TlsMode.TERMINATE
+def _describe_end(route: Route) -> tuple[bool, bool]:
+    return route.tls_mode is TlsMode.TERMINATE, route.http2
 
 
 def find_port_problems(

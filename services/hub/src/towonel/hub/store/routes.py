@@ -1,7 +1,6 @@
 """Repository of routes: live ones, tombstones, and the services behind them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import batched
 
 from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -9,7 +8,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from towonel.hub.core.desired_state import Plan
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import (
-    AgentRow,
     BlockRow,
     RevisionRow,
     RouteRow,
@@ -49,38 +47,6 @@ async def find_siblings(session: AsyncSession, tenant_id: TenantId, group: str) 
     """Return the keys that other groups of the tenant publish."""
     of_others = (col(ServiceRow.tenant_id) == tenant_id) & (col(ServiceRow.group) != group)
     return set((await session.exec(select(ServiceRow.key).where(of_others).distinct())).all())
-
-
-async def find_beside(
-    session: AsyncSession,
-    tenant_id: TenantId,
-    group: str,
-    desired_routes: Iterable[Route],
-    now_ms: int,
-) -> list[tuple[str, Route]]:
-    """Return the routes of desired hostnames that other groups of the tenant publish, each with its group.
-
-    Groups of which no agent has a valid grant are left out: nobody serves what they have published.
-    """
-    keys = [route.key for route in desired_routes if route.kind is ServiceKind.HTTPS]
-    is_group = (AgentRow.tenant_id == ServiceRow.tenant_id) & (AgentRow.group == ServiceRow.group)
-    has_grant = col(AgentRow.grant_until_ms) > now_ms
-    found: list[tuple[str, Route]] = []
-    for some in batched(keys, CHUNK, strict=False):
-        query = (
-            select(ServiceRow.group, RouteRow)
-            .join(RouteRow, col(RouteRow.key) == ServiceRow.key)
-            .where(
-                ServiceRow.tenant_id == tenant_id,
-                ServiceRow.group != group,
-                col(ServiceRow.key).in_(some),
-                RouteRow.tenant_id == tenant_id,
-                col(RouteRow.removed_at_ms).is_(None),
-                select(AgentRow.agent_id).where(is_group, has_grant).exists(),
-            )
-        )
-        found += [(name, route_of(row)) for name, row in (await session.exec(query)).all()]
-    return found
 
 
 async def count_siblings(session: AsyncSession, tenant_id: TenantId, group: str) -> dict[str, int]:
@@ -158,6 +124,7 @@ def route_of(row: RouteRow) -> Route:
         TlsMode(row.tls_mode),
         decode_networks(row.client_networks),
         row.last_port,
+        row.http2,
     )
 
 
@@ -195,6 +162,7 @@ async def put(write: Write, route: Route, row: RouteRow | None) -> None:
         last_port=route.last_port,
         tenant_id=route.tenant_id,
         tls_mode=str(route.tls_mode),
+        http2=route.http2,
         client_networks=None if route.clients is None else route.clients.encode(),
         revision=await write.next_revision(),
     )

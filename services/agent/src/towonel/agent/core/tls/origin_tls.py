@@ -11,6 +11,8 @@ _OF_TIMES: Final[Mapping[int, str]] = {
     9: "its certificate is not valid yet: compare the clocks of both machines",
     10: "its certificate has expired: renew it there",
 }
+NO_PROTOCOL: Final = "no application protocol"  # RFC 7301 §3.2
+_NO_PROTOCOL_FIX: Final = "it does not speak what the client does (ALPN): it has to speak HTTP/1.1, and HTTP/2 as well where http2 is set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ def describe_tls_failure(
     """
     if verify_code is not None:
         return _describe_certificate(tls, reason, verify_code)
+    if reason.endswith(NO_PROTOCOL):
+        return _NO_PROTOCOL_FIX
     header = ", and read PROXY v2 before it" if proxied else ""
     return f"no handshake ({reason}): does it speak TLS 1.2 or 1.3 at this port{header}?"
 

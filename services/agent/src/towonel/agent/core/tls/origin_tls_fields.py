@@ -22,9 +22,11 @@ def read_origin_tls(item: Item, *, is_terminated: bool) -> OriginTls | None:
         is_terminated: whether the TLS of its clients ends at the edge.
     """
     ca = item.read(_CA, _parse_path) if item.has(_CA) else None
-    is_insecure = item.read(_INSECURE, _parse_flag, default=False) or False
+    is_insecure = item.read(_INSECURE, parse_flag, default=False) or False
     if not item.has(SERVER_NAME):
-        rule = f"needs {SERVER_NAME}, the name in the origin's certificate; give it, or leave this out"
+        rule = (
+            f"needs {SERVER_NAME}, the name in the origin's certificate; give it, or leave this out"
+        )
         for field in (_CA,) * item.has(_CA) + (_INSECURE,) * is_insecure:
             item.refuse(field, rule)
         return None
@@ -67,7 +69,12 @@ def _parse_path(value: object) -> str:
     return value
 
 
-def _parse_flag(value: object) -> bool:
+def parse_flag(value: object) -> bool:
+    """Return a switch.
+
+    Raises:
+        ValueError: with the rule that is broken.
+    """
     if not isinstance(value, bool):
         raise ValueError(f"must be true or false, not {show(value)}")  # noqa: TRY004 a mistake of a setting
     return value

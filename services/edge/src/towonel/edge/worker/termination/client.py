@@ -107,4 +107,5 @@ class TerminatedClient(Client):
             if not self.data:
                 raise ConnectionResetError("ended after the handshake")
         self.opening = self.readable = True
+        self.protocol = sock.protocol
         self.service.open(self)

@@ -40,8 +40,8 @@ class Terminator:
     def change(self, message: CertificateMessage) -> None:
         """Act on what control says of a certificate."""
         match message:
-            case CertificateLoaded(name, pem):
-                self._certificates.load(name, pem)
+            case CertificateLoaded(name, pem, is_exclusive):
+                self._certificates.load(name, pem, is_exclusive=is_exclusive)
                 self._resume(name)
             case CertificateRemoved(name):
                 self._certificates.load(name, b"")
@@ -78,7 +78,7 @@ class Terminator:
             raise Unavailable(Code.NO_CERTIFICATE, f"{name}: no challenge is pending")
         if not service.sessions.find_inside_tls(client.route.tenant_id, client.wanted):
             raise Unavailable(Code.NO_AGENT, f"{client.wanted}: none that takes lanes")
-        context = self._find_context(name)
+        context = self._find_context(name, http2=client.route.http2)
         if context is None and service.is_orphan:
             raise Unavailable(Code.NO_CERTIFICATE, name)
         if context is None and self._count_waiting() >= service.start.certificate_clients:
@@ -90,9 +90,9 @@ class Terminator:
         else:
             self._shake_hands(terminated, context)
 
-    def _find_context(self, name: Hostname) -> ssl.SSLContext | None:
+    def _find_context(self, name: Hostname, *, http2: bool) -> ssl.SSLContext | None:
         try:
-            return self._certificates.find(name)
+            return self._certificates.find(name, http2=http2)
         except OSError as error:
             raise Unavailable(Code.NO_CERTIFICATE, f"{name}: {error}") from error
 
@@ -133,7 +133,7 @@ class Terminator:
     def _resume(self, name: str) -> None:
         for client in self._take_waiting(name):
             try:
-                context = self._find_context(Hostname(name))
+                context = self._find_context(Hostname(name), http2=client.route.http2)
             except Unavailable as error:
                 self._service.refuse(client, error)
                 continue
