@@ -31,7 +31,9 @@ class Certificates:
         self._max_contexts = max_contexts
         self._pems: dict[str, bytes] = {}
         self._exclusive: set[str] = set()  # names whose certificates are for no other
-        self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}  # by whether HTTP/2 is offered; the last is the one used last
+        self._contexts: dict[
+            tuple[str, bool], ssl.SSLContext
+        ] = {}  # by whether HTTP/2 is offered; the last is the one used last
         self._challenges: dict[str, bytes] = {}
 
     def load(self, name: str, pem: bytes, *, is_exclusive: bool = False) -> None:
@@ -86,7 +88,9 @@ class Certificates:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(CIPHERS)
         context.options |= ssl.OP_NO_RENEGOTIATION
-        context.num_tickets = 1 if self._gives_tickets else 0
+        context.num_tickets = 1 if self._gives_tickets else 0  # of TLS 1.3
+        if not self._gives_tickets:
+            context.options |= ssl.OP_NO_TICKET
         context.set_alpn_protocols([HTTP_2, HTTP_1] if http2 else [HTTP_1])
         load_certificate(context, pem)
         return context
