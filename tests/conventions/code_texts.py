@@ -379,4 +379,9 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         " says why none was ordered, `certificate.unusable` and `certificate.expired` are of files. Without `TOWONEL_EDGE_TLS_ACME_EMAIL` none is ordered: put `<name>.crt` and `<name>.key`"
         " into `TOWONEL_EDGE_TLS_CERT_DIR`.",
     ),
+    Code.ORIGIN_TLS_FAILED: CodeText(
+        "agent",
+        "The agent could not speak TLS with the origin, or does not accept its certificate (`origin_server_name`).",
+        "Follow the detail in the agent's log (`stream.refused`): it names what is wrong, and the field or file to correct.",
+    ),
 }

@@ -11,13 +11,15 @@ from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
 from support.engine import engine_of_test
 from support.lane_peers import LanePeer, accept_lane
 from support.relay import SECRET, SESSION, WAIT_S
+from support.tls_lanes import accept_tls_lane
 from support.tunnel import PREAMBLE
 
 from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.worker import messages
-from towonel.agent.worker.messages import Message, OriginFacts, Ports, Session, Start
+from towonel.agent.worker.messages import Message, OriginFacts, Ports, Session, Start, TlsFacts
 from towonel.agent.worker.worker import Worker
 from towonel.relay.channel import Channel
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.hop.choice import Engine
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
@@ -37,10 +39,11 @@ def facts(
     named: bool = False,
     idle_s: float = 0,
     ports: Ports | None = None,
+    tls: TlsFacts | None = None,
 ) -> OriginFacts:
     """An origin of a service, by its addresses or by a name that control resolves."""
     found = tuple((*a, 0, 0) if ":" in a[0] else a for a in addresses)
-    return ((kind.value, name), proxied, None if named else found, idle_s, 0, ports)
+    return ((kind.value, name), proxied, None if named else found, idle_s, 0, ports, tls)
 
 
 @dataclass
@@ -92,6 +95,7 @@ class AgentWorker:
         timeout_s: float = 5,
         most: int = 10,
         engine: Engine | None = None,
+        kind: LaneKind = LaneKind.PLAIN,
     ) -> None:
         self.channel, other = Channel.pair()
         self._heard: list[Message] = []
@@ -106,13 +110,14 @@ class AgentWorker:
         self.tell(start, [self.clients.duplicate()])
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))
-        self.lanes = self._take_lanes(2)
+        self.lanes = self._take_lanes(2, kind)
 
-    def _take_lanes(self, count: int) -> list[LanePeer]:
+    def _take_lanes(self, count: int, kind: LaneKind) -> list[LanePeer]:
         host, port = self.server.getsockname()
         identity = SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH
-        self.tell(Session(*identity, host, port, "edge.example.eu", ("lane",), wanted=count))
-        return [accept_lane(self.server) for _ in range(count)]
+        self.tell(Session(*identity, host, port, "edge.example.eu", (kind.value,), wanted=count))
+        accept = accept_lane if kind is LaneKind.PLAIN else accept_tls_lane
+        return [accept(self.server) for _ in range(count)]
 
     def tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         self.channel.send(message.kind, messages.encode(message), descriptors)
@@ -129,13 +134,19 @@ class AgentWorker:
             self._heard += map(messages.decode, self.channel.receive())
 
     def open(
-        self, hostname: str, first: bytes = b"hello", lane: int = 0, use: int = 1
+        self,
+        hostname: str,
+        first: bytes = b"hello",
+        lane: int = 0,
+        use: int = 1,
+        protocol: str | None = None,
     ) -> LaneClient:
         """Open a use of a lane for a client."""
         preamble = replace(
             PREAMBLE,
             service=ServiceKey(ServiceKind.HTTPS, hostname),
             authority=Hostname(hostname),
+            protocol=protocol,
         )
         return self.open_with(lane_open.encode(LaneOpen(preamble, first)), lane, use)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from support.balance_schemas import BALANCE
+from support.tls_schemas import TLS
 
 from towonel.agent.core.udp_services import MAX_UNANSWERED_BYTES
 from towonel.agent.settings import AgentSettings
@@ -154,7 +155,6 @@ IMAGE = fields(
     pullPolicy=one_of("Always", "IfNotPresent", "Never"),
 )
 
-
 LABELLED = fields(enabled=FLAG, labels=TEXTS)
 MONITORING = fields(
     serviceMonitor=fields(enabled=FLAG, interval=TEXT, labels=TEXTS),
@@ -173,8 +173,7 @@ SERVICE = fields(
     **dict.fromkeys(("origin", "http_origin"), ADDRESS),
     proxy_protocol=one_of("v2", "none"),
     tls_mode=one_of("passthrough", "terminate"),
-    **CIDRS,
-    **BALANCE,
+    **(TLS | CIDRS | BALANCE),
 )
 PORT_SERVICE: dict[str, Schema] = {
     "name": {"type": "string", "minLength": 1, "maxLength": 64},

@@ -102,7 +102,7 @@ class AgentFlows:
         ports: Ports | None = None,
     ) -> None:
         """Serve an origin at some addresses, or one that has a name."""
-        facts: OriginFacts = (name, False, addresses, float(IDLE_S), unanswered, ports)
+        facts: OriginFacts = (name, False, addresses, float(IDLE_S), unanswered, ports, None)
         self.flows.set_origins((facts,))
 
     def add_origin(self, *, unanswered: int = UNANSWERED) -> socket.socket:

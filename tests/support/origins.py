@@ -167,14 +167,21 @@ http {{
   access_log off; keepalive_requests 100000;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  map $http_upgrade $after_request {{ default upgrade; "" close; }}
   server {{
     listen 127.0.0.1:{plain} ssl http2;
     listen 127.0.0.1:{proxied} ssl http2 proxy_protocol;
+    listen 127.0.0.1:{clear} http2;
     ssl_certificate {chain}; ssl_certificate_key {key};
     location = / {{ return 200 "hello from home\\n"; }}
     location = /who {{ return 200 "$proxy_protocol_addr:$proxy_protocol_port $ssl_server_name\\n"; }}
     location /files/ {{ alias {folder}/files/; }}
     location /slow/ {{ alias {folder}/files/; limit_rate 1m; }}
+    location ~ ^/(bytes|events|page|result|socket|upload) {{
+      proxy_pass http://127.0.0.1:{behind}; proxy_http_version 1.1; proxy_buffering off;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $after_request;
+      client_max_body_size 0; proxy_request_buffering off;
+    }}
   }}
 }}
 """
@@ -182,31 +189,39 @@ http {{
 
 @dataclass(frozen=True)
 class Nginx:
-    """A real web server: one port as it is, one behind PROXY protocol."""
+    """A real web server: one port as it is, one behind PROXY protocol, and one for HTTP/2 without TLS."""
 
     plain: int
     proxied: int
+    clear: int
     folder: Path
 
 
+def configure_nginx(server: Nginx, chain: Path, key: Path, behind: int) -> str:
+    return NGINX_CONFIGURATION.format(
+        user="user root;" if os.geteuid() == 0 else "",  # test folders are for their owner
+        folder=server.folder,
+        plain=server.plain,
+        proxied=server.proxied,
+        clear=server.clear,
+        behind=behind,
+        chain=chain,
+        key=key,
+    )
+
+
 @contextlib.asynccontextmanager
-async def nginx(folder: Path, certificates: Certificates, *hostnames: str) -> AsyncIterator[Nginx]:
+async def nginx(
+    folder: Path, certificates: Certificates, *hostnames: str, behind: int = 1
+) -> AsyncIterator[Nginx]:
+    """Serve with a certificate for these names, and pass on what is for a `WebOrigin` at the port behind."""
     assert NGINX, "nginx is missing: run `make tools`"
     folder.mkdir()
     (folder / "files").mkdir()
     chain, key = certificates.files(*hostnames)
-    server = Nginx(free_port(), free_port(), folder)
+    server = Nginx(free_port(), free_port(), free_port(), folder)
     configuration = folder / "nginx.conf"
-    configuration.write_text(
-        NGINX_CONFIGURATION.format(
-            user="user root;" if os.geteuid() == 0 else "",  # test folders are for their owner
-            folder=folder,
-            plain=server.plain,
-            proxied=server.proxied,
-            chain=chain,
-            key=key,
-        )
-    )
+    configuration.write_text(configure_nginx(server, chain, key, behind))
     folder.chmod(0o755)
     process = await asyncio.create_subprocess_exec(NGINX, "-c", str(configuration))
     try:

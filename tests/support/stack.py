@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -114,7 +114,7 @@ class Stack:
         return self.edges[-1]
 
     async def start_agent(
-        self, token: str, *services: dict[str, str], wait: bool = True, **extra: str
+        self, token: str, *services: Mapping[str, object], wait: bool = True, **extra: str
     ) -> Node[Program]:
         environ = {
             "TOWONEL_INVITE_TOKEN": token,

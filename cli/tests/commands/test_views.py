@@ -13,10 +13,11 @@ from support.hub import new_key, registration, state, tenant_of
 from towonel.api.agents import AgentItem, AgentSession
 from towonel.api.edges import EdgeItem
 from towonel.api.invites import InviteIn, InviteOut
+from towonel.api.services import RouteItem
 from towonel.api.traffic import EngineName, Traffic, Way, WayReason
 from towonel.cli.commands.agent.list import format_weight
 from towonel.cli.commands.edge import COLUMNS, edge_row
-from towonel.cli.tables import agent_rows, describe_skew, format_session
+from towonel.cli.tables import agent_rows, describe_skew, format_session, format_tls
 from towonel.identity.keys import NodeKey
 from towonel.wire.tokens import EdgeToken, InviteToken
 
@@ -115,6 +116,22 @@ def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
     assert "0 open of 0 connections" in hub.stdout_of("service", "show", key)
     assert hub.json_of("route", "show", key)["tenant_id"] == tenant_id
     assert hub.stdout_of("service", "list", "--group", "nobody") == "Nothing is published.\n"
+
+
+@pytest.mark.parametrize(("http2", "text"), [(False, "terminate"), (True, "terminate (HTTP/2)")])
+def test_http_2_stands_beside_the_end_of_tls(text: str, *, http2: bool) -> None:
+    item = RouteItem(
+        key="https:a.eu",
+        kind="https",
+        name="a.eu",
+        port=None,
+        tls_mode="terminate",
+        tenant_id=bytes(32),
+        revision=1,
+        http2=http2,
+    )
+
+    assert format_tls(item) == text
 
 
 def test_agents_are_listed_and_shown(published: Published) -> None:

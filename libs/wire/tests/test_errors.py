@@ -25,7 +25,7 @@ FROZEN = {
     "WRONG_EDGE": 0x6C,
     "PORT_IN_USE": 0x6D,
     "PORT_UNAVAILABLE": 0x6E,
-    "NO_CERTIFICATE": 0x6F,
+    "NO_CERTIFICATE": 0x6F, "ORIGIN_TLS_FAILED": 0x74,
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ PREAMBLES = st.builds(
     st.none() | st.just(WEB.authority),
     st.none() | st.just(TRACE),
     st.none() | st.integers(0, 65_535),
+    st.sampled_from([None, preamble.HTTP_1, preamble.HTTP_2]),
     st.none() | st.from_regex(TOKEN, fullmatch=True),
 )
 
@@ -58,6 +59,19 @@ def test_the_port_that_a_client_used_is_at_the_end_of_the_names() -> None:
     game = Preamble(SOURCE, DESTINATION, ServiceKey(ServiceKind.UDP, "game"), port=27016)
 
     assert preamble.encode(game).endswith(b"\x03game\xe2\x00\x02\x69\x88")
+
+
+def test_what_a_client_speaks_whose_tls_has_ended_is_at_the_end_of_the_names() -> None:
+    web = WEB._replace(protocol=preamble.HTTP_2, traceparent=None)
+
+    assert preamble.encode(web).endswith(b"\x01*.example.eu\xe3\x00\x02h2")
+
+
+def test_a_protocol_that_is_not_known_here_is_none() -> None:
+    found = preamble.read(header(SSH, (preamble.TLV_PROTOCOL, b"h9")))
+
+    assert found is not None
+    assert found[0].protocol is None
 
 
 def header(*tlvs: tuple[int, bytes]) -> bytes:

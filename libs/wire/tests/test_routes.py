@@ -33,6 +33,7 @@ ROUTES = st.one_of(
         st.none(),
         st.sampled_from(TlsMode),
         CLIENTS,
+        http2=st.booleans(),
     ),
     st.builds(
         Route,
@@ -102,6 +103,15 @@ def test_a_range_is_one_route_on_the_way_and_one_for_each_of_its_ports_at_an_edg
             "deny": [],
         }
     ]
+
+
+def test_http_2_is_on_the_way_only_where_it_is_spoken() -> None:
+    plain = Route(ServiceKind.HTTPS, "a.eu", TenantId(TENANT), tls_mode=TlsMode.TERMINATE)
+    routes = plain, replace(plain, http2=True)
+    sent = cbor2.loads(encode_delta(RouteDelta(7, snapshot=False, routes=routes)))["routes"]
+
+    assert sent == [{**ROUTE, "tls": "terminate"}, {**ROUTE, "tls": "terminate", "http2": True}]
+    assert decode_delta(cbor2.dumps({**DELTA, "routes": sent})).routes == routes
 
 
 def test_keys_that_are_no_ranges_are_removed_as_they_are() -> None:

@@ -14,6 +14,7 @@ from support.tunnel import PREAMBLE, SERVICE, listening_edge, until
 
 from towonel.agent.core.client_counts import ClientCounts
 from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
+from towonel.agent.core.tls.origin_tls import OriginTls
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
@@ -46,9 +47,10 @@ def origins(
     max_streams: int = 10,
     resolver: Resolver | None = None,
     counts: ClientCounts | None = None,
+    tls: OriginTls | None = None,
 ) -> Origins:
     services = [
-        Service(SERVICE, Origin(host, port, proxied)),
+        Service(SERVICE, Origin(host, port, proxied, tls=tls)),
         Service(BESIDE, Origin("127.0.0.1", port, proxied)),
         Service(PORT, Origin(host, port, proxied), port=2222),
     ]
@@ -285,6 +287,11 @@ async def test_refusals_are_counted_and_logged_once_a_second_for_each_service() 
     assert sum(line.get("count", 1) for line in told) == 50
     assert len(told) < 10
     assert chosen._metrics.stream_errors.labels("origin_refused")._value.get() == 50
+
+
+async def test_tls_to_the_origin_is_for_clients_whose_own_has_ended(echo_port: int) -> None:
+    async with agent(origins(echo_port, tls=OriginTls("app.internal"))) as session:
+        assert await refusal(session) is Code.NO_SERVICE
 
 
 async def test_a_stream_too_many_is_sent_elsewhere(echo_port: int) -> None:

@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from towonel.api.agents import AgentItem, AgentSession
+from towonel.api.services import RouteItem, ServiceDetail, ServiceItem
 from towonel.api.tenants import TenantItem
 from towonel.api.traffic import Traffic, WayReason
 from towonel.cli.output import Output, Rows, format_time
@@ -58,6 +59,11 @@ def format_status(tenant: TenantItem) -> str:
     """Return the status of a tenant; one whose time is over is suspended in the API's words."""
     is_ended = tenant.status == "suspended" and tenant.ended_at is not None
     return "ended" if is_ended else tenant.status
+
+
+def format_tls(item: ServiceItem | ServiceDetail | RouteItem) -> str:
+    """Return where the TLS of a public name ends, and whether HTTP/2 is offered inside."""
+    return f"{item.tls_mode} (HTTP/2)" if item.http2 else item.tls_mode
 
 
 def list_output[T: BaseModel](

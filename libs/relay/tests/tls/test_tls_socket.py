@@ -273,3 +273,17 @@ def test_a_socket_that_is_released_is_plain_and_has_said_that_tls_is_over(pair: 
     with contextlib.closing(plain):
         assert type(plain) is not TlsSocket
         assert pair.peer.recv(9) == b""
+
+
+def test_bytes_in_front_of_tls_go_before_its_first_flight() -> None:
+    one, other = socket.socketpair()
+    with TlsSocket(one, client_context(), TlsMemory(), server_name=NAME, before=b"PROXY") as ours:
+        with contextlib.suppress(BlockingIOError):
+            ours.shake_hands()
+        first = other.recv(5)
+        tls = server_context().wrap_socket(other, server_side=True, do_handshake_on_connect=False)
+        with tls as peer:
+            shake_hands(ours, peer)
+            ours.send(b"hello")
+
+            assert (first, peer.recv(100)) == (b"PROXY", b"hello")

@@ -13,6 +13,7 @@ from support.origins import Certificates, silent_port
 from towonel.agent.checks.probe import OriginProbe
 from towonel.agent.core.checks.origin_check import CheckKind, OriginCheck
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
+from towonel.agent.core.tls.origin_tls import OriginTls
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.runtime.dns.resolver import Resolver
 from towonel.wire import proxy
@@ -138,6 +139,23 @@ async def test_an_address_of_its_own_is_asked_in_the_origins_place_without_a_hea
         check = OriginCheck(CheckKind.HTTP, address=("127.0.0.1", web.port))
 
         assert await probe(1, check, SSH, ProxyProtocol.V2) is None
+
+
+@pytest.mark.parametrize("kind", [CheckKind.TLS, CheckKind.HTTPS])
+async def test_an_origin_is_verified_by_its_check_as_for_clients(
+    kind: CheckKind, tmp_path: Path
+) -> None:
+    certificates = Certificates(tmp_path)
+    own = OriginTls(NAME, str(certificates.ca_file))
+    unknown, missing = OriginTls(NAME), OriginTls(NAME, "/nowhere.pem")
+    async with serving(Web(b"HTTP/1.1 200\r\n\r\n"), certificates) as web:
+        check = OriginCheck(kind)
+
+        assert await probe(web.port, check, ANY, tls=own) is None
+        assert "name the PEM file" in str(await probe(web.port, check, tls=unknown))
+        assert "/nowhere.pem cannot be used" in str(await probe(web.port, check, tls=missing))
+        elsewhere = OriginCheck(kind, address=("127.0.0.1", web.port))
+        assert await probe(1, elsewhere, tls=unknown) is None
 
 
 @pytest.mark.parametrize("kind", CheckKind)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.services import MAX_SERVICES, Origin, ProxyProtocol, Service
+from towonel.agent.core.tls.origin_tls import OriginTls
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.policy.client_networks import ClientNetworks
 from towonel.wire.routes import TlsMode
@@ -52,6 +53,21 @@ def test_an_origin_of_what_is_inside_tls_gets_a_header_only_if_it_asks_for_it(mo
     assert parse_one(tls_mode=mode, proxy_protocol="v2").origin.proxy_protocol is ProxyProtocol.V2
 
 
+@pytest.mark.parametrize("mode", ["terminate", {"mode": "terminate"}])
+def test_an_origin_may_get_what_is_inside_tls_inside_tls_again(mode: object) -> None:
+    origin = parse_one(tls_mode=mode, origin_server_name="app.internal").origin
+
+    assert origin.gets_plaintext
+    assert origin.tls == OriginTls("app.internal")
+    assert parse_one(tls_mode=mode).origin.tls is None
+
+
+def test_an_origin_speaks_http_2_only_where_it_says_so() -> None:
+    assert parse_one(tls_mode="terminate", http2=True).http2
+    assert not parse_one(tls_mode="terminate").http2
+    assert not parse_one(http2=False).http2
+
+
 def test_no_services_are_fine() -> None:
     assert parse_https_services("[]") == ()
 
@@ -77,6 +93,15 @@ def test_no_services_are_fine() -> None:
         ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": None}], 'none", not None'),
         ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": "agent"}], "passthrough or terminate"),
         ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": []}], "passthrough or terminate"),
+        (
+            [{"hostname": "a.eu", "origin": "a:1", "origin_server_name": "a"}],
+            'origin_server_name: needs "tls_mode": "terminate"',
+        ),
+        (
+            [{"hostname": "a.eu", "origin": "a:1", "http2": True}],
+            'http2: needs "tls_mode": "terminate"',
+        ),
+        ([{"hostname": "a.eu", "origin": "a:1", "http2": "yes"}], "must be true or false"),
         (
             [{"hostname": "a.eu", "origin": "a:1"}] * 2,
             "[1] (a.eu).hostname: is that of [0] (a.eu), too",
@@ -110,7 +135,11 @@ SERVICES = st.lists(
             "hostname": st.sampled_from(["a.eu", "*.b.eu", "", "a\nb"]) | JSON,
             "origin": ORIGINS | JSON,
             "proxy_protocol": st.sampled_from(["v2", "none"]) | JSON,
-            "tls_mode": st.sampled_from(["passthrough", {"mode": "passthrough"}]) | JSON,
+            "tls_mode": st.sampled_from(["terminate", {"mode": "passthrough"}]) | JSON,
+            "origin_server_name": st.sampled_from(["app.internal", "a b"]) | JSON,
+            "origin_ca": st.sampled_from(["/ca.pem", "\n"]) | JSON,
+            "origin_insecure": st.booleans() | JSON,
+            "http2": st.booleans() | JSON,
             "orign": JSON,
         },
     )

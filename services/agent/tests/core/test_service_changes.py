@@ -1,11 +1,13 @@
 """Changes of services: what is new, what differs, what ends, and what is served meanwhile."""
 
 import json
+from dataclasses import replace
 
 from towonel.agent.core.https_services import parse_https_services
 from towonel.agent.core.service_changes import ServiceChanges, compare_services, merge_services
 from towonel.agent.core.services import MAX_SERVICES, Service
 from towonel.agent.core.tcp_services import parse_tcp_services
+from towonel.agent.core.tls.origin_tls import OriginTls
 
 
 def services(*items: tuple[str, int]) -> tuple[Service, ...]:
@@ -52,8 +54,13 @@ def test_the_hub_is_to_know_where_tls_ends() -> None:
         parse_https_services(f'[{{"hostname": "a.eu", "origin": "a:1", "tls_mode": "{mode}"}}]')
         for mode in ("passthrough", "terminate")
     )
+    faster = [replace(service, http2=True) for service in after]
+    inside = [replace(each, origin=replace(each.origin, tls=OriginTls("b"))) for each in after]
 
     assert compare_services(before, after).moved == ("https:a.eu",)
+    assert compare_services(after, faster).moved == ("https:a.eu",)
+    assert compare_services(after, inside).changed == ("https:a.eu",)
+    assert not compare_services(after, inside).are_public
 
 
 def test_until_a_change_is_published_both_are_served_with_the_new_origins() -> None:

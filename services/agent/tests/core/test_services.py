@@ -1,5 +1,6 @@
 """Services: how many a session takes, what services of ports may not be beside others, and the origin of each."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from towonel.agent.core.services import (
@@ -16,6 +17,7 @@ from towonel.agent.core.services import (
     select_streams,
     tabulate_origins,
 )
+from towonel.agent.core.tls.origin_tls import OriginTls
 from towonel.wire.messages import Hello, encode
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.preamble import Preamble
@@ -111,6 +113,12 @@ def test_a_service_is_described_for_people() -> None:
         port=10,
         last_port=12,
     )
+    tls = OriginTls("app.internal"), OriginTls("app.internal", is_verified=False)
+    inside, anybody = (replace(ORIGIN, proxy_protocol=ProxyProtocol.NONE, tls=each) for each in tls)
+    assert describe_service(https("a.eu", inside)).endswith("header, TLS with app.internal")
+    assert describe_service(https("a.eu", anybody)).endswith("app.internal (not verified)")
+    faster = replace(https("a.eu"), http2=True)
+    assert describe_service(faster).endswith("PROXY v2, HTTP/2 and HTTP/1.1")
     assert describe_service(game) == "udp:game, public ports 10-12: origin 192.0.2.7:10-12"
     assert describe_service(udp("dns")) == (
         "udp:dns, public port 5353: origin 127.0.0.1:53, idle for 60 s at most,"

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from support.tunnel import SERVICE, until
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
+from towonel.agent.core.tls.origin_tls import OriginTls
 from towonel.agent.data_plane.origin_feed import OriginFeed
 from towonel.agent.origin_log import OriginLog
 from towonel.agent.worker.messages import (
@@ -91,10 +92,28 @@ def test_workers_are_told_of_origins_that_change_and_of_no_others() -> None:
 
     ones, moved_to = ((("127.0.0.1", port),) for port in (1, 2))
     assert told == [
-        Origins(((name_service(other), False, ones, 300, 0, None),)),
+        Origins(((name_service(other), False, ones, 300, 0, None, None),)),
         Origins(ended=(NAME,)),
-        Origins(((name_service(other), False, moved_to, 600, 0, None),)),
+        Origins(((name_service(other), False, moved_to, 600, 0, None, None),)),
     ]
+
+
+async def test_what_a_worker_says_of_an_origin_is_told_with_it() -> None:
+    service = Service(SERVICE, Origin("origin.example", 8443, ProxyProtocol.NONE))
+    feed = OriginFeed([service], Resolver(), OriginLog(), list[Down]().append)
+    with capture_logs() as lines:
+        feed.log(Refused(NAME, int(Code.ORIGIN_TLS_FAILED), 1, "its certificate has expired"))
+
+    assert lines[0]["detail"] == "origin origin.example:8443: its certificate has expired"
+
+
+def test_workers_are_told_of_the_tls_to_an_origin() -> None:
+    tls = OriginTls("app.internal", "/etc/ca.pem")
+    origin = Origin("127.0.0.1", 1, ProxyProtocol.NONE, gets_plaintext=True, tls=tls)
+    feed = OriginFeed([Service(SERVICE, origin)], Resolver(), OriginLog(), list[Down]().append)
+    [described] = feed.describe()
+
+    assert described.origins[0][-1] == ("app.internal", "/etc/ca.pem", True)
 
 
 async def test_the_address_of_an_origin_that_was_replaced_meanwhile_is_told_to_nobody() -> None:

@@ -47,10 +47,11 @@ def test_refusals_of_names_without_number_are_counted_and_few_are_told() -> None
 
 def test_refusals_of_one_service_are_told_as_one() -> None:
     counters = ClientCounters()
-    for _ in range(3):
-        counters.count_refusal(key(1), Code.ORIGIN_REFUSED)
+    for detail in ("why", "and why else", ""):
+        counters.count_refusal(key(1), Code.ORIGIN_REFUSED, detail)
     counters.count_refusal(None, Code.BAD_PREAMBLE)
 
-    expected = Refused(("https", "app1.example.eu"), int(Code.ORIGIN_REFUSED), 3)
+    service = "https", "app1.example.eu"
+    expected = Refused(service, int(Code.ORIGIN_REFUSED), 3, "and why else")
     assert list(counters.take_events()) == [expected]
     assert total_errors(counters) == {Code.ORIGIN_REFUSED: 3, Code.BAD_PREAMBLE: 1}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from towonel.agent.core.tls.origin_tls_fields import MAX_PATH_BYTES
 from towonel.agent.worker import messages
 from towonel.agent.worker.messages import Counters, Message, Origins, Session, SessionEnded
 from towonel.relay.channel import MAX_MESSAGE_BYTES, ChannelMessage
@@ -30,8 +31,8 @@ def travel(message: Message, **more: object) -> Message:
         SessionEnded(b"s" * 16, None),
         Origins(
             (
-                (("https", "a.eu"), True, None, 0, 0, None),
-                (("tcp", "b"), False, (ADDRESS,), 300, 0, (1, 3)),
+                (("https", "a.eu"), True, None, 0, 0, None, ("app.internal", None, True)),
+                (("tcp", "b"), False, (ADDRESS,), 300, 0, (1, 3), None),
             )
         ),
         Counters(errors=((0x63, 2), (0x64, 1))),
@@ -50,7 +51,8 @@ def test_unknown_messages_and_missing_fields_are_refused() -> None:
 
 
 def test_as_many_origins_as_go_into_a_message_fit() -> None:
-    facts = (LONG, True, (ADDRESS,), 86_400, 2**40, (65_000, 65_535))
+    tls = LONG[1], "x" * MAX_PATH_BYTES, True
+    facts = (LONG, True, (ADDRESS,), 86_400, 2**40, (65_000, 65_535), tls)
     origins = Origins((facts,) * messages.ORIGINS_PER_MESSAGE)
 
     assert len(cbor.encode([origins.kind, messages.encode(origins)])) < MAX_MESSAGE_BYTES

@@ -57,6 +57,8 @@ async def test_what_is_in_the_folder_is_loaded_and_what_changes_there_follows(
     async with store.follow(tmp_path, look_s=0.01):
         assert store.take() == [(CertificateLoaded, NAME)]
         [loaded] = store.describe()
+        assert isinstance(loaded, CertificateLoaded)
+        assert loaded.is_exclusive
         put(tmp_path, NAME, authority.issue_cert("*.example.eu"))
         put(tmp_path, OTHER, authority.issue_cert(OTHER))
         await until(lambda: set(store.certificates) == {NAME, OTHER})
@@ -131,6 +133,18 @@ def test_what_is_no_certificate_of_the_name_and_key_says_why(authority: trustme.
         with pytest.raises(CertificateError, match=reason):
             parse_certificate(NAME, *pair)
     assert key not in repr(parse_certificate(NAME, chain, key)).encode()
+
+
+@pytest.mark.parametrize(
+    ("names", "is_exclusive"),
+    [((NAME,), True), ((NAME, OTHER), False), (("*.example.eu",), False), ((NAME, "::1"), False)],
+)
+def test_a_certificate_is_for_its_name_alone_or_for_others_too(
+    authority: trustme.CA, names: tuple[str, ...], *, is_exclusive: bool
+) -> None:
+    found = parse_certificate(NAME, *pem(authority.issue_cert(*names)))
+
+    assert found.is_exclusive is is_exclusive
 
 
 async def test_files_that_are_not_read_again_are_left_alone(

@@ -27,6 +27,7 @@ ROUTES = [
     Route(ServiceKind.HTTPS, "app.example.eu", ALICE),
     Route(ServiceKind.HTTPS, "*.example.eu", BOB, tls_mode=TlsMode.AGENT),
     Route(ServiceKind.HTTPS, "web.example.eu", BOB, tls_mode=TlsMode.TERMINATE),
+    Route(ServiceKind.HTTPS, "h2.example.eu", BOB, tls_mode=TlsMode.TERMINATE, http2=True),
     Route(ServiceKind.TCP, "schlüssel dienst", ALICE, port=2222),
     Route(ServiceKind.UDP, "app.example.eu", BOB, port=65_535),
     Route(ServiceKind.HTTPS, "a.example.eu", BOB, clients=ClientNetworks(("192.0.2.0/24",))),
@@ -107,8 +108,8 @@ def broken(*, slot_bits: int = 4, count: int = len(ROUTES)) -> memoryview:
         (memoryview(bytes(index_of(*ROUTES).data) + b"\0"), "bytes has"),
         (broken(slot_bits=33), "2**33 slots"),
         (broken(slot_bits=20), "2**20 slots"),
-        (broken(slot_bits=3), "7 slots taken"),
-        (broken(count=8), "7 slots taken"),
+        (broken(slot_bits=3), "8 slots taken"),
+        (broken(count=9), "8 slots taken"),
     ],
 )
 def test_a_broken_index_is_refused(data: memoryview, says: str) -> None:
@@ -121,10 +122,10 @@ def test_a_broken_index_is_refused(data: memoryview, says: str) -> None:
 
 def test_an_index_of_another_version_is_refused() -> None:
     data = bytearray(index_of(*ROUTES).data)
-    data[16] = 3
+    data[16] = 4
 
     with pytest.raises(ProtocolError) as caught:
         RouteIndex(memoryview(data))
 
     assert caught.value.code is Code.UNSUPPORTED_VERSION
-    assert caught.value.detail == "index of routes of version 3, not 2"
+    assert caught.value.detail == "index of routes of version 4, not 3"

@@ -84,6 +84,7 @@ https = st.builds(
     st.sampled_from(NAMES),
     st.sampled_from([ALICE, BOB]),
     tls_mode=st.sampled_from(TlsMode),
+    http2=st.booleans(),
 )
 tcp = st.builds(
     Route,

@@ -61,7 +61,7 @@ MESSAGES: list[Message] = [
     ClientEnded(7),
     Drain(),
     Settled(),
-    CertificateLoaded("app.example.eu", b"pem"),
+    CertificateLoaded("app.example.eu", b"pem", is_exclusive=True),
     CertificateRemoved("app.example.eu"),
     CertificateRefused("app.example.eu", "a reason"),
     ChallengeChanged("app.example.eu", b"pem"),

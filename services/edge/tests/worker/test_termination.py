@@ -6,58 +6,32 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import pytest
 import trustme
-from support.clients import client_hello
-from support.edge_front import Front, Nowhere
-from support.lane_peers import LaneKeys, LanePeer, dial_lane_on, read_open
-from support.relay import SECRET, SESSION
-from support.tls_lanes import connect_tls
+from support.edge_front import Front
+from support.lane_peers import dial_lane_on, read_open
+from support.terminating_edge import (
+    NAME,
+    ROUTE,
+    SERVICES,
+    certificate,
+    connect,
+    connect_tls_client,
+    connected,
+    dial,
+    send,
+    serving,
+)
 from support.tunnel import until
 
-from towonel.edge.core.route_table import RouteTable
-from towonel.edge.worker.messages import SessionAdmitted, SessionServices
-from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
-from towonel.wire import lanes
-from towonel.wire.ids import TenantId
-from towonel.wire.lane_admission import tls_pool_id
+from towonel.edge.worker.termination.messages import CertificateRemoved
 from towonel.wire.lanes import FrameType
-from towonel.wire.names import ServiceKind
-from towonel.wire.routes import Route, RouteDelta, TlsMode
+from towonel.wire.preamble import HTTP_1, HTTP_2
 
 type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
 type Counted = Callable[..., float]
-
-NAME = "app.example.eu"
-TENANT = TenantId(b"t" * 32)
-ROUTE = Route(ServiceKind.HTTPS, NAME, TENANT, tls_mode=TlsMode.TERMINATE)
-POOL = LaneKeys(tls_pool_id(SESSION))
-SERVICES = (
-    str(ROUTE.service),
-    "tcp:ssh",
-)  # of which the second has lanes inside TLS before a client comes
-
-
-def certificate(authority: trustme.CA, name: str = NAME) -> CertificateLoaded:
-    issued = authority.issue_cert(name)
-    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-    return CertificateLoaded(name, chain + issued.private_key_pem.bytes())
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    front: StartFront,
-    services: tuple[str, ...] = SERVICES,
-    secret: bytes = SECRET,
-    **options: object,
-) -> AsyncIterator[Front]:
-    table = RouteTable()
-    table.apply(RouteDelta(1, snapshot=True, routes=(ROUTE,)))
-    async with front(table, Nowhere(), has_agent=False, **options) as edge:
-        edge.plane.tell(SessionAdmitted(SESSION, TENANT, secret, 0.3, slot=0))
-        edge.plane.tell(SessionServices(SESSION, list(services)))
-        yield edge
 
 
 @pytest.fixture
@@ -65,40 +39,6 @@ async def edge(front: StartFront, authority: trustme.CA) -> AsyncIterator[Front]
     async with serving(front) as edge:
         edge.plane.tell(certificate(authority))
         yield edge
-
-
-async def dial(edge: Front) -> LanePeer:
-    sock = await asyncio.to_thread(connect_tls, ("127.0.0.1", edge.port))
-    return await asyncio.to_thread(dial_lane_on, sock, POOL)
-
-
-@contextlib.asynccontextmanager
-async def connected(
-    edge: Front, client_tls: ssl.SSLContext, data: bytes = b""
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, LanePeer]]:
-    """A client, and the lane that has it, whose agent has accepted."""
-    lane = await dial(edge)
-    with lane.sock:
-        reader, writer = await connect(edge, client_tls)
-        writer.write(data)
-        opened = await asyncio.to_thread(read_open, lane)
-        assert opened.first == data or not opened.first
-        await send(lane, FrameType.ACCEPT, b"welcome")
-        assert await reader.readexactly(7) == b"welcome"
-        yield reader, writer, lane
-        writer.close()
-
-
-async def connect(
-    edge: Front, client_tls: ssl.SSLContext
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(
-        "127.0.0.1", edge.port, ssl=client_tls, server_hostname=NAME
-    )
-
-
-async def send(lane: LanePeer, kind: FrameType, data: bytes = b"", use: int = 1) -> None:
-    await asyncio.to_thread(lane.sock.sendall, lanes.encode_head(kind, use, len(data)) + data)
 
 
 async def test_what_is_inside_reaches_the_agent_with_the_name_and_the_clients_address(
@@ -157,55 +97,6 @@ async def test_a_client_that_ends_its_bytes_gets_the_rest_of_the_answer_and_its_
     await until(lambda: counted("connections_ended_total", code="normal") == 1)
 
 
-class HalfClosingClient:
-    """Client that says that its bytes are over, and reads on."""
-
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
-        self.sock = sock
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=NAME)
-
-    def shake_hands(self) -> None:
-        while True:
-            try:
-                self.tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self.sock.sendall(self.outgoing.read())
-                self.incoming.write(self.sock.recv(65536))
-            else:
-                self.sock.sendall(self.outgoing.read())
-                return
-
-    def end_bytes(self) -> None:
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self.tls.unwrap()
-        self.sock.sendall(self.outgoing.read())
-
-    def read_all(self) -> bytes:
-        """Return what comes before the edge says that no more will, inside TLS."""
-        data = b""
-        while True:
-            try:
-                more = self.tls.read(65536)
-            except ssl.SSLWantReadError:
-                records = self.sock.recv(65536)
-                assert records, "cut without an end of TLS"
-                self.incoming.write(records)
-                continue
-            except ssl.SSLZeroReturnError:
-                return data
-            if not more:
-                return data
-            data += more
-
-
-def connect_tls_client(edge: Front, context: ssl.SSLContext) -> HalfClosingClient:
-    sock = socket.create_connection(("127.0.0.1", edge.port), timeout=20)
-    client = HalfClosingClient(sock, context)
-    client.shake_hands()
-    return client
-
-
 async def test_bytes_that_go_on_after_the_origins_end_arrive(
     edge: Front, client_tls: ssl.SSLContext, counted: Counted
 ) -> None:
@@ -252,6 +143,35 @@ async def test_modern_tls_and_http_1_are_spoken(
         assert tls.compression() is None
 
 
+@pytest.mark.parametrize(
+    ("http2", "is_exclusive", "offered", "spoken"),
+    [
+        (True, True, [HTTP_2, HTTP_1], HTTP_2),
+        (True, True, [HTTP_1], HTTP_1),
+        (True, True, [], None),
+        (True, False, [HTTP_2, HTTP_1], HTTP_1),
+        (False, True, [HTTP_2, HTTP_1], HTTP_1),
+    ],
+)
+async def test_http_2_is_spoken_where_origins_do_and_no_other_name_has_the_certificate(
+    front: StartFront, authority: trustme.CA, http2: bool, is_exclusive: bool,
+    offered: list[str], spoken: str | None,
+) -> None:  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    context.set_alpn_protocols(offered)
+    async with serving(front, route=replace(ROUTE, http2=http2)) as edge:
+        edge.plane.tell(replace(certificate(authority), is_exclusive=is_exclusive))
+        lane = await dial(edge)
+        with lane.sock:
+            _, writer = await connect(edge, context)
+            opened = await asyncio.to_thread(read_open, lane)
+
+            assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == spoken
+            assert opened.preamble.protocol == spoken
+            writer.close()
+
+
 async def test_old_ciphers_are_refused_with_an_alert(
     edge: Front, authority: trustme.CA, counted: Counted
 ) -> None:
@@ -286,21 +206,6 @@ async def test_a_name_without_a_certificate_is_refused_by_an_alert(
         await connect(edge, client_tls)
 
     await until(lambda: counted("connections_refused_total", code="no_certificate") == 1)
-
-
-async def test_a_handshake_that_does_not_go_on_ends_at_its_deadline(
-    front: StartFront, authority: trustme.CA, client_tls: ssl.SSLContext, counted: Counted
-) -> None:
-    async with serving(front, handshake_s=0.5) as edge:
-        edge.plane.tell(certificate(authority))
-        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
-        writer.write(client_hello(NAME))
-        async with asyncio.timeout(20):
-            answer = await reader.read()
-
-        assert answer[:1] == b"\x16"  # the edge has answered, and waited
-        await until(lambda: counted("connections_refused_total", code="client_timeout") == 1)
-        writer.close()
 
 
 async def test_a_plain_lane_carries_nothing_of_it_and_one_inside_tls_is_asked_for(

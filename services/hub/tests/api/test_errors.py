@@ -101,7 +101,7 @@ async def test_an_unknown_field_within_a_signed_body_is_told_the_nearest(hub: Te
 
     told = (
         "services.0.hostname: is unknown (did you mean name?), "
-        "known are allow_cidrs, deny_cidrs, kind, last_port, name, port, tls_mode"
+        "known are allow_cidrs, deny_cidrs, http2, kind, last_port, name, port, tls_mode"
     )
     assert answer.json()["error"]["message"] == told
 

@@ -70,6 +70,27 @@ def test_a_document_creates_changes_deletes_and_leaves_alone() -> None:
     assert found.size == 3
 
 
+@pytest.mark.parametrize(
+    "service",
+    [
+        ServiceIn(kind="https", name="a.eu", http2=True),
+        ServiceIn(kind="https", name="a.eu", http2=True, tls_mode="agent"),
+        ServiceIn(kind="tcp", name="a.eu", port=2222, http2=True, tls_mode="terminate"),
+    ],
+)
+def test_http_2_is_for_names_whose_tls_ends_at_the_edge(service: ServiceIn) -> None:
+    with pytest.raises(Denied, match="http2 is for https services whose tls_mode is terminate"):
+        parse([service], A, PortRules())
+
+
+def test_http_2_is_of_the_route_and_of_the_digest_where_it_is_wanted() -> None:
+    wanted = ServiceIn(kind="https", name="a.eu", http2=True, tls_mode="terminate")
+    [route] = parse([wanted], A, PortRules())
+
+    assert route == replace(https("a.eu", TlsMode.TERMINATE), http2=True)
+    assert hash_routes([route]) != hash_routes([replace(route, http2=False)])
+
+
 def test_each_port_of_a_range_is_a_change() -> None:
     before, after = (replace(tcp("game", 2000), last_port=last) for last in (2009, 2010))
 
@@ -111,6 +132,22 @@ def test_a_name_that_a_more_specific_invite_owns_is_a_conflict() -> None:
     error = refusal(https("taken.example.eu"), tcp("ssh", 2222), tenants={"tcp:2222": B})
 
     assert error.code is Code.HOSTNAME_CONFLICT
+
+
+@pytest.mark.parametrize("mode", [TlsMode.PASSTHROUGH, TlsMode.AGENT])
+def test_a_name_of_two_groups_has_one_end_of_tls(mode: TlsMode) -> None:
+    inside = replace(https("3.example.eu", TlsMode.TERMINATE), http2=True)
+    beside = [("home", https(f"{number}.example.eu", mode)) for number in (1, 2)]
+    beside.append(("cloud", inside))
+    wanted = https("1.example.eu", TlsMode.TERMINATE), https("2.example.eu")
+    error = refusal(*wanted, replace(inside, http2=False), beside=beside)
+
+    assert error.code is Code.HOSTNAME_CONFLICT
+    assert error.detail == (
+        "published by another group of this tenant with another end of TLS, or other HTTP inside it; give"
+        " it the same tls_mode and http2, or publish it by one group while they change:"
+        f" 1.example.eu (group home, {mode}), 3.example.eu (group cloud, terminate with http2)"
+    )
 
 
 def test_a_hostname_goes_to_its_owner_whoever_publishes_it_now() -> None:

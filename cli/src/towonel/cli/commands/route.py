@@ -8,7 +8,7 @@ from towonel.api.services import RouteItem
 from towonel.cli.command import hub_command
 from towonel.cli.options.routes import OfKind, RouteKey
 from towonel.cli.output import Fields, Output
-from towonel.cli.tables import Limit, TenantId, fetch_all, list_output
+from towonel.cli.tables import Limit, TenantId, fetch_all, format_tls, list_output
 from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
@@ -32,7 +32,7 @@ async def show(hub: OperatorClient, key: RouteKey) -> Output:
     fields = [
         ("route", item.key),
         ("name", item.name),
-        ("tls", item.tls_mode),
+        ("tls", format_tls(item)),
         ("tenant", item.tenant_id.hex()),
         ("revision", str(item.revision)),
     ]
@@ -40,4 +40,4 @@ async def show(hub: OperatorClient, key: RouteKey) -> Output:
 
 
 def _to_row(item: RouteItem) -> tuple[str, ...]:
-    return item.key, item.name, item.tls_mode, str(item.revision), item.tenant_id.hex()
+    return item.key, item.name, format_tls(item), str(item.revision), item.tenant_id.hex()

@@ -16,6 +16,7 @@ from towonel.cli.tables import (
     TenantId,
     agent_rows,
     fetch_all,
+    format_tls,
     format_traffic,
     list_output,
 )
@@ -50,7 +51,7 @@ async def show(hub: OperatorClient, key: RouteKey) -> Output:
     fields = [
         ("service", item.key),
         ("name", item.name),
-        ("tls", item.tls_mode),
+        ("tls", format_tls(item)),
         ("tenant", item.tenant_id.hex()),
         ("groups", ", ".join(item.groups)),
         ("traffic", format_traffic(item.traffic)),
@@ -112,4 +113,4 @@ def _to_row(item: ServiceItem) -> tuple[str, ...]:
         live += f", {item.agents_failing} failing"
     clients = str(item.traffic.connections_active)
     listeners = format_listeners(item)
-    return item.key, item.name, item.tls_mode, item.group, live, clients, tenant, listeners
+    return item.key, item.name, format_tls(item), item.group, live, clients, tenant, listeners

@@ -56,6 +56,8 @@ class ServiceIn(Request):
     With the port `auto` the hub takes one that is reserved for the tenant: that of the group's service of this name, else
     the lowest that nobody publishes.
 
+    With `http2`, of https and `terminate`, edges offer HTTP/2 to clients besides HTTP/1.1: the origin has to speak both.
+
     Clients of a network of `deny_cidrs` are not served, nor, where there are `allow_cidrs`, those of none of them: as in
     `192.0.2.0/24` or `2001:db8::1`.
     """
@@ -65,6 +67,7 @@ class ServiceIn(Request):
     port: Annotated[int | Literal["auto"] | None, _PortOrAuto()] = None
     last_port: Port | None = None
     tls_mode: Literal["passthrough", "terminate", "agent"] = "passthrough"
+    http2: bool = False
     allow_cidrs: Cidrs = Field(default_factory=list[str])
     deny_cidrs: Cidrs = Field(default_factory=list[str])
 
@@ -137,6 +140,7 @@ class ServiceItem(Answer):
     agents_failing: int = 0
     allow_cidrs: list[str] = Field(default_factory=list[str])
     deny_cidrs: list[str] = Field(default_factory=list[str])
+    http2: bool = False
     is_served: IsServed = True
     listeners: list[Listener] = Field(default_factory=list[Listener])
     traffic: Traffic = Field(default_factory=Traffic)
@@ -162,6 +166,7 @@ class ServiceDetail(Answer):
     agents: list["AgentItem"]
     allow_cidrs: list[str] = Field(default_factory=list[str])
     deny_cidrs: list[str] = Field(default_factory=list[str])
+    http2: bool = False
     is_served: IsServed = True
     listeners: list[Listener] = Field(default_factory=list[Listener])
     traffic: Traffic = Field(default_factory=Traffic)
@@ -180,6 +185,7 @@ class RouteItem(Answer):
     revision: int
     allow_cidrs: list[str] = Field(default_factory=list[str])
     deny_cidrs: list[str] = Field(default_factory=list[str])
+    http2: bool = False
     is_served: IsServed = True
 
 

@@ -90,6 +90,7 @@ class Code(IntEnum):
     PORT_IN_USE = 0x6D
     PORT_UNAVAILABLE = 0x6E
     NO_CERTIFICATE = 0x6F
+    ORIGIN_TLS_FAILED = 0x74
 
     @property
     def word(self) -> str:

@@ -6,6 +6,7 @@ It is a PROXY v2 header (`proxy.py`) with these TLVs:
     0xE0  service      one byte kind (1 https, 2 tcp, 3 udp), then the name in UTF-8
     0xE1  traceparent  W3C trace context, ASCII
     0xE2  port         the public one that a client of tcp or udp used (2 bytes): the destination's may be a proxy's
+    0xE3  protocol     what a client speaks whose TLS ended at the edge, as its ALPN has it: h2 or http/1.1
     0xE4  challenge    token of a challenge HTTP-01 that the origin is asked about, ASCII; no bytes of a client follow
 """
 
@@ -29,16 +30,25 @@ MAX_PREAMBLE_BYTES = 1024  # two names of 253, and room for TLVs yet unknown
 TLV_SERVICE = 0xE0
 TLV_TRACEPARENT = 0xE1
 TLV_PORT = 0xE2
+TLV_PROTOCOL = 0xE3
 TLV_CHALLENGE = 0xE4
+HTTP_1, HTTP_2 = "http/1.1", "h2"  # RFC 7301 §6, RFC 9113 §3.2
+_PROTOCOLS = {each.encode(): each for each in (HTTP_1, HTTP_2)}
 _PORT_BYTES = 2
-_OURS = frozenset({proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT, TLV_PORT, TLV_CHALLENGE})
+_OURS = frozenset(
+    {proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT, TLV_PORT, TLV_PROTOCOL, TLV_CHALLENGE}
+)
 _KINDS = {1: ServiceKind.HTTPS, 2: ServiceKind.TCP, 3: ServiceKind.UDP}
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 class Preamble(NamedTuple):
-    """Preamble of one client connection; `port` is None from an edge of an older version, and of https."""
+    """Preamble of one client connection.
+
+    `port` is None from an edge of an older version, and of https; `protocol` where the client said none, or one that is
+    not known here, and where its TLS has not ended.
+    """
 
     source: Address
     destination: Address
@@ -46,13 +56,14 @@ class Preamble(NamedTuple):
     authority: Hostname | None = None
     traceparent: str | None = None
     port: int | None = None
+    protocol: str | None = None
     challenge: str | None = None
 
 
 def encode(preamble: Preamble) -> bytes:
     """Return the preamble's bytes."""
-    source, destination, service, authority, traceparent, port, challenge = preamble
-    tlvs = _encode_names(service, authority, port)
+    source, destination, service, authority, traceparent, port, protocol, challenge = preamble
+    tlvs = _encode_names(service, authority, port, protocol)
     if traceparent is not None:
         tlvs += proxy.encode_tlvs(((TLV_TRACEPARENT, traceparent.encode()),))
     if challenge is not None:
@@ -78,12 +89,16 @@ def read(data: bytes) -> tuple[Preamble, int] | None:
 
 
 @lru_cache(maxsize=4096)  # the clients of a service ask for the same
-def _encode_names(service: ServiceKey, authority: Hostname | None, port: int | None) -> bytes:
+def _encode_names(
+    service: ServiceKey, authority: Hostname | None, port: int | None, protocol: str | None
+) -> bytes:
     tlvs = [(TLV_SERVICE, bytes([_NUMBERS[service.kind]]) + service.name.encode())]
     if authority is not None:
         tlvs.insert(0, (proxy.TLV_AUTHORITY, authority.encode()))
     if port is not None:
         tlvs.append((TLV_PORT, port.to_bytes(_PORT_BYTES)))
+    if protocol is not None:
+        tlvs.append((TLV_PROTOCOL, protocol.encode()))
     return proxy.encode_tlvs(tuple(tlvs))
 
 
@@ -105,6 +120,7 @@ def _parse(header: ProxyHeader | None) -> Preamble:
         None if authority is None else parse_server_name(authority.decode("ascii")),
         None if traceparent is None else _parse_traceparent(traceparent.decode("ascii")),
         None if port is None else _parse_port(port),
+        _PROTOCOLS.get(fields.get(TLV_PROTOCOL, b"")),
         None if challenge is None else _parse_token(challenge.decode("ascii")),
     )
 

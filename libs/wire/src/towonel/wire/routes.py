@@ -45,7 +45,8 @@ class TlsMode(StrEnum):
 class Route:
     """Route from a public name or port to a tenant's service, for clients of all networks, or of some.
 
-    With `last_port` it is for a range of ports, both ends included.
+    With `last_port` it is for a range of ports, both ends included. With `http2` its origins speak HTTP/2 as well as
+    HTTP/1.1 inside the TLS that ends at the edge.
     """
 
     kind: ServiceKind
@@ -55,6 +56,7 @@ class Route:
     tls_mode: TlsMode = TlsMode.PASSTHROUGH
     clients: ClientNetworks | None = None
     last_port: int | None = None
+    http2: bool = False
 
     @property
     def service(self) -> ServiceKey:
@@ -168,6 +170,8 @@ def _encode_route(route: Route) -> dict[str, object]:
         value |= {"kind": f"{route.kind}{_RANGE}", "last_port": route.last_port}
     if route.kind is ServiceKind.HTTPS:
         value["tls"] = str(route.tls_mode)
+    if route.http2:
+        value["http2"] = True
     if route.clients is not None:
         value["allow"], value["deny"] = list(route.clients.allow), list(route.clients.deny)
     return {**value, "tenant": route.tenant_id}
@@ -194,7 +198,8 @@ def _decode_route(fields: Fields) -> Route | None:
         raise field_error("last_port", "belongs to ranges of ports, and to them always")
     if last_port is not None and find_range_problem(port or 0, last_port):
         return None
-    return Route(service.kind, service.name, tenant, port, TlsMode(mode), clients, last_port)
+    http2 = "http2" in fields.values and fields.flag("http2")
+    return Route(service.kind, service.name, tenant, port, TlsMode(mode), clients, last_port, http2)
 
 
 def _split_range(route: Route) -> Iterable[Route]:

@@ -90,6 +90,9 @@ class Origins:
         if request.preamble.challenge is not None:
             await self._answer_challenge(request, origin)
             return
+        if origin.tls is not None:  # what edges have ended the TLS of comes over lanes only
+            self._refuse(request, Code.NO_SERVICE, "its TLS has not ended at the edge")
+            return
         try:
             pipe = await self._dialer.dial(origin, request.preamble)
         except Unavailable as error:

@@ -112,7 +112,9 @@ class AgentSettings(Settings):
         description=(
             "JSON array of HTTPS services: `hostname`, `origin` (host:port), `proxy_protocol` "
             "(v2 unless none; with terminate none unless v2), `tls_mode` (passthrough, or terminate: TLS ends at the edge, which "
-            "has the certificate, and the origin gets what is inside), `allow_cidrs` and `deny_cidrs` (networks of clients), "
+            "has the certificate, and the origin gets what is inside), with terminate `http2` (true: the origin speaks it, too), "
+            "`origin_server_name` (TLS to the origin, which has to prove this name), `origin_ca` (PEM file of its authorities) and "
+            "`origin_insecure` (true: anybody's certificate will do), `allow_cidrs` and `deny_cidrs` (networks of clients), "
             "`check` of the origin (tcp, tls, http:/path or https:/path, or an object), `affinity` (client: each stays "
             "with one agent). In a file, it may change while the agent runs."
         ),

@@ -38,6 +38,7 @@ class TlsSocket(socket.socket):
         memory: of all such sockets of a loop.
         server_name: that a client asks for; None at the server.
         received: bytes that were read of the socket before.
+        before: bytes that are sent in front of those of TLS.
 
     Attributes:
         has_more: whether the last read ended early, for records of few bytes each take long, or before an end.
@@ -51,6 +52,7 @@ class TlsSocket(socket.socket):
         *,
         server_name: str | None = None,
         received: bytes = b"",
+        before: bytes = b"",
     ) -> None:
         super().__init__(sock.family, sock.type, sock.proto, sock.detach())
         self.setblocking(False)
@@ -63,7 +65,7 @@ class TlsSocket(socket.socket):
             server_side=server_name is None,
             server_hostname=server_name,
         )
-        self._unsent = b""  # records
+        self._unsent = before  # and records
         self._encrypted = 0  # bytes of the next `send` that are among them
         self._drained = False  # whether the kernel had no more at the last read
         self.has_more = False

@@ -10,8 +10,10 @@ from typing import Final
 from towonel.agent.core.checks.origin_check import CheckKind, OriginCheck
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.origin_dialer import OriginDialer
+from towonel.agent.tls.origin_contexts import OriginContexts, describe_handshake_error
 from towonel.runtime.logs import describe_error
 from towonel.wire import proxy
+from towonel.wire.errors import Unavailable
 from towonel.wire.names import ServiceKind
 
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: .*)?\r?\n")
@@ -28,6 +30,7 @@ class OriginProbe:
 
     def __init__(self, dialer: OriginDialer) -> None:
         self._dialer = dialer
+        self._contexts = OriginContexts()
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE  # certificates are between clients and the origin
@@ -42,6 +45,10 @@ class OriginProbe:
                 return await self._ask(service, check, origin)
         except TimeoutError:
             return f"{origin}: no answer in {check.timeout_s} s"
+        except Unavailable as error:  # its authorities cannot be read
+            return f"{origin}: {error.detail}"
+        except ssl.SSLError as error:
+            return f"{origin}: {_describe_tls_error(origin, error)}"
         except (OSError, ValueError) as error:
             return f"{origin}: {describe_error(error)}"
 
@@ -61,9 +68,9 @@ class OriginProbe:
     ) -> str | None:
         name = service.key.name if service.key.kind is ServiceKind.HTTPS else origin.host
         name = name.replace("*", "check", 1)
-        tls = None if check.kind is CheckKind.HTTP else self._tls
+        tls, server_name = self._choose_tls(check, origin, name)
         reader, writer = await asyncio.open_connection(
-            sock=sock, ssl=tls, server_hostname=None if tls is None else name, limit=_LINE_BYTES
+            sock=sock, ssl=tls, server_hostname=server_name, limit=_LINE_BYTES
         )
         try:
             if check.kind is CheckKind.TLS:
@@ -81,3 +88,22 @@ class OriginProbe:
             return f"{origin}: answers {check.path} with {answer or 'nothing'}"
         finally:
             writer.transport.abort()
+
+    def _choose_tls(
+        self, check: OriginCheck, origin: Origin, name: str
+    ) -> tuple[ssl.SSLContext | None, str | None]:
+        """Return the context of a check, and the name that is asked for: those of clients, where these have some."""
+        if check.kind is CheckKind.HTTP:
+            return None, None
+        if origin.tls is None:
+            return self._tls, name
+        return self._contexts.find(
+            origin.tls, asyncio.get_running_loop().time()
+        ), origin.tls.server_name
+
+
+def _describe_tls_error(origin: Origin, error: ssl.SSLError) -> str:
+    if origin.tls is None:
+        return describe_error(error)
+    is_proxied = origin.proxy_protocol is ProxyProtocol.V2
+    return describe_handshake_error(origin.tls, error, proxied=is_proxied)

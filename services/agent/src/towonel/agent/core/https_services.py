@@ -13,6 +13,7 @@ from towonel.agent.core.service_items import (
     show,
 )
 from towonel.agent.core.services import ProxyProtocol, Service
+from towonel.agent.core.tls.origin_tls_fields import TLS_FIELDS, parse_flag, read_origin_tls
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind, parse_hostname
 from towonel.wire.routes import TlsMode
 
@@ -20,7 +21,8 @@ EXAMPLE = '{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}'
 _ORIGIN = "127.0.0.1:4443"
 _HTTP_ORIGIN = "127.0.0.1:80"
 _FIELDS = (
-    *("hostname", "origin", "tls_mode", "proxy_protocol", "http_origin"),
+    *("hostname", "origin", "tls_mode", "proxy_protocol", "http2", "http_origin"),
+    *TLS_FIELDS,
     *CLIENT_FIELDS,
     *BALANCE_FIELDS,
 )
@@ -42,13 +44,25 @@ def _parse(item: Item) -> Service | None:
     is_terminated = mode is TlsMode.TERMINATE
     origin = read_origin(item, _ORIGIN, ProxyProtocol.NONE if is_terminated else ProxyProtocol.V2)
     http = item.read("http_origin", _parse_http_origin) if item.has("http_origin") else None
+    tls = read_origin_tls(item, is_terminated=is_terminated)
+    http2 = _read_http2(item, is_terminated=is_terminated)
     clients = read_clients(item)
     check, is_sticky = read_check(item), read_affinity(item)
     if hostname is None or origin is None or item.problems:
         return None
     key = ServiceKey(ServiceKind.HTTPS, hostname)
-    origin = replace(origin, gets_plaintext=is_terminated, http=http)
-    return Service(key, origin, mode, clients=clients, check=check, is_sticky=is_sticky)
+    origin = replace(origin, gets_plaintext=is_terminated, tls=tls, http=http)
+    return Service(
+        key, origin, mode, clients=clients, check=check, is_sticky=is_sticky, http2=http2
+    )
+
+
+def _read_http2(item: Item, *, is_terminated: bool) -> bool:
+    http2 = item.read("http2", parse_flag, default=False) or False
+    if http2 and not is_terminated:
+        rule = 'needs "tls_mode": "terminate": with passthrough client and origin choose what they speak'
+        item.refuse("http2", f"{rule}; leave it out")
+    return http2
 
 
 def _parse_name(value: object) -> Hostname:

@@ -12,7 +12,7 @@ class ServiceChanges:
     """Changes from some services to others, as service keys in order.
 
     Attributes:
-        moved: those of `changed` that have another public port or TLS mode, or are for clients of other networks.
+        moved: those of `changed` that have another public port, TLS mode or HTTP inside it, or are for clients of other networks.
     """
 
     added: tuple[str, ...]
@@ -40,7 +40,7 @@ def compare_services(before: Collection[Service], after: Collection[Service]) ->
 
 
 def _published(service: Service) -> tuple[object, ...]:
-    return service.port, service.last_port, service.tls_mode, service.clients
+    return service.port, service.last_port, service.tls_mode, service.http2, service.clients
 
 
 def _sort(keys: Iterable[ServiceKey]) -> tuple[str, ...]:

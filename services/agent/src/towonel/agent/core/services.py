@@ -7,6 +7,7 @@ from typing import Literal, override
 
 from towonel.agent.core.checks.origin_check import OriginCheck
 from towonel.agent.core.origin_table import OriginTable
+from towonel.agent.core.tls.origin_tls import OriginTls
 from towonel.api.services import AUTO
 from towonel.wire.addresses import format_address
 from towonel.wire.names import ServiceKey, ServiceKind
@@ -40,6 +41,7 @@ class Origin:
         max_unanswered_bytes: that it may send to a UDP client since that one was last heard; 0 of other services.
         last_port: of a range, of which `port` is the first: each client gets the port that it used.
         gets_plaintext: whether an edge ends the TLS of its clients.
+        tls: that the agent speaks to it; None for none.
         http: host and port that challenges of authorities are asked of, if not of port 80 of the host.
     """
 
@@ -50,6 +52,7 @@ class Origin:
     max_unanswered_bytes: int = 0
     last_port: int | None = None
     gets_plaintext: bool = False
+    tls: OriginTls | None = None
     http: tuple[str, int] | None = None
 
     @property
@@ -75,6 +78,7 @@ class Service:
     last_port: int | None = None
     check: OriginCheck | None = None
     is_sticky: bool = False  # whether a client stays with one agent
+    http2: bool = False  # whether the origin speaks it as well, inside TLS that ends at the edge
 
     @property
     def ports(self) -> str | None:
@@ -136,16 +140,27 @@ def describe_service(service: Service) -> str:
 def _describe_origin(service: Service) -> Iterator[str]:
     origin = service.origin
     yield str(origin)
-    if service.key.kind is not ServiceKind.UDP:
-        is_plain = origin.proxy_protocol is ProxyProtocol.NONE
-        yield "without PROXY header" if is_plain else "PROXY v2"
-    if origin.http is not None:
-        yield f"challenges to {format_address(*origin.http)}"
+    yield from _describe_dial(service)
     if origin.idle_timeout_s:
         yield f"idle for {origin.idle_timeout_s} s at most"
     if origin.max_unanswered_bytes:
         yield f"{origin.max_unanswered_bytes} bytes without an answer at most"
+    if service.http2:
+        yield "HTTP/2 and HTTP/1.1"
     if service.check is not None:
         yield f"checked by {service.check.kind} every {service.check.interval_s} s"
     if service.is_sticky:
         yield "clients stay with one agent"
+
+
+def _describe_dial(service: Service) -> Iterator[str]:
+    """Yield what an origin gets in front of a client's bytes, and where its challenges go."""
+    origin = service.origin
+    if service.key.kind is not ServiceKind.UDP:
+        is_plain = origin.proxy_protocol is ProxyProtocol.NONE
+        yield "without PROXY header" if is_plain else "PROXY v2"
+    if origin.tls is not None:
+        unverified = "" if origin.tls.is_verified else " (not verified)"
+        yield f"TLS with {origin.tls.server_name}{unverified}"
+    if origin.http is not None:
+        yield f"challenges to {format_address(*origin.http)}"

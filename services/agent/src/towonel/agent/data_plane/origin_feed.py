@@ -85,7 +85,7 @@ class OriginFeed:
         key = to_key(event.service)
         if isinstance(event, Refused):
             code, origin = Code(event.code), self._origins.get(key)
-            detail = _DETAILS.get(code) or ("" if origin is None else f"origin {origin}")
+            detail = _DETAILS.get(code) or _describe_failure(origin, event.detail)
             self._log.refuse(key, code, detail, times=event.count)
         elif key in self._origins and not self._origins[key].gets_plaintext:
             self._log.hint(key, self._origins[key], times=event.count)
@@ -123,4 +123,11 @@ def _facts_of(item: tuple[ServiceKey, Origin]) -> OriginFacts:
     proxied = origin.proxy_protocol is ProxyProtocol.V2
     addresses = parse_address(origin.host, origin.port) or None
     idle_s, unanswered = origin.idle_timeout_s, origin.max_unanswered_bytes
-    return name_service(key), proxied, addresses, idle_s, unanswered, origin.ports
+    tls = origin.tls
+    tls_facts = None if tls is None else (tls.server_name, tls.ca, tls.is_verified)
+    return name_service(key), proxied, addresses, idle_s, unanswered, origin.ports, tls_facts
+
+
+def _describe_failure(origin: Origin | None, detail: str) -> str:
+    known = "" if origin is None else f"origin {origin}"
+    return f"{known}: {detail}" if known and detail else known or detail

@@ -65,7 +65,7 @@ class Flows:
 
     def set_origins(self, facts: tuple[OriginFacts, ...]) -> None:
         """Take origins that are new, or changed; flows to those before end."""
-        for name, _, addresses, idle_s, unanswered, ports in facts:
+        for name, _, addresses, idle_s, unanswered, ports, _ in facts:
             key = to_key(name)
             self._end_service(key)
             known = OriginAddresses(addresses)

@@ -232,6 +232,8 @@ def _to_wanted(service: Service) -> ServiceIn:
     further: dict[str, object] = {}  # fields that a hub of before does not know
     if service.last_port is not None:
         further["last_port"] = service.last_port
+    if service.http2:
+        further["http2"] = True
     if service.clients is not None:
         further["allow_cidrs"] = list(service.clients.allow)
         further["deny_cidrs"] = list(service.clients.deny)

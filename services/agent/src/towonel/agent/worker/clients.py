@@ -1,48 +1,35 @@
 """Clients that come over lanes: each is connected to the origin that it asks for, or refused."""
 
+import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from socket import SocketType
 from typing import Final, override
 
 from towonel.agent.core.client_counts import ClientCounts, count_alone
 from towonel.agent.core.origin_addresses import OriginAddresses
-from towonel.agent.core.origin_attempts import SocketAddress
-from towonel.agent.core.origin_table import OriginTable, pick_port
-from towonel.agent.core.proxy_header import encode_proxy_header
+from towonel.agent.core.origin_table import OriginTable
+from towonel.agent.core.tls.origin_tls import OriginTls
+from towonel.agent.tls.origin_contexts import OriginContexts
+from towonel.agent.worker.client_dial import ClientDial, WorkerOrigin
 from towonel.agent.worker.counters import ClientCounters
 from towonel.agent.worker.messages import (
     Addresses,
     OriginFacts,
-    Ports,
     ServiceName,
     Start,
     to_key,
 )
 from towonel.agent.worker.origin_connection import OriginConnection
-from towonel.agent.worker.origin_dial import OriginDial
 from towonel.relay.agent_lanes import AgentLane
 from towonel.relay.connection import Connection, Owner
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
+from towonel.relay.tls.tls_memory import TlsMemory
 from towonel.wire import lane_open
-from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.lane_open import LaneOpen
+from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
 from towonel.wire.names import ServiceKey
 
 NO_SETTINGS: Final = Start(origin_timeout_s=0, max_streams=0, orphan_s=0)
-
-
-@dataclass(slots=True)
-class WorkerOrigin:
-    """Origin of a service, and the clients that wait for its addresses."""
-
-    service: ServiceKey
-    proxied: bool
-    addresses: OriginAddresses
-    idle_s: float
-    ports: Ports | None = None
-    waiting: set["ClientDial"] = field(default_factory=set["ClientDial"])
 
 
 class Clients(Owner):
@@ -79,6 +66,8 @@ class Clients(Owner):
         self._resolve = resolve
         self._on_change = on_change
         self.report_crash = report_crash
+        self._contexts = OriginContexts()
+        self._tls_memory: TlsMemory | None = None
         self._origins: dict[ServiceKey, WorkerOrigin] = {}
         self._table = OriginTable(self._origins)
 
@@ -94,11 +83,12 @@ class Clients(Owner):
 
     def set_origins(self, facts: tuple[OriginFacts, ...]) -> None:
         """Take origins that are new, or changed; who waits for the address of the one before is refused."""
-        for name, proxied, addresses, idle_s, _, ports in facts:
+        for name, proxied, addresses, idle_s, _, ports, tls_facts in facts:
             key = to_key(name)
             self._refuse_waiting(key)
             known = OriginAddresses(addresses)
-            self._origins[key] = WorkerOrigin(key, proxied, known, idle_s, ports)
+            tls = None if tls_facts is None else OriginTls(*tls_facts)
+            self._origins[key] = WorkerOrigin(key, proxied, known, idle_s, ports, tls)
 
     def remove_origins(self, services: tuple[ServiceName, ...]) -> None:
         """Refuse new clients of services; those whose origin is connected go on."""
@@ -122,7 +112,7 @@ class Clients(Owner):
         for dial in () if origin is None else tuple(origin.waiting):
             dial.end_by(Code.NO_SERVICE)
 
-    def open(self, lane: AgentLane, content: bytes) -> "ClientDial | None":
+    def open(self, lane: AgentLane, content: bytes) -> ClientDial | None:
         """Serve the client of an OPEN; return its dial, unless that has ended already."""
         try:
             opened = lane_open.decode(content)
@@ -137,7 +127,12 @@ class Clients(Owner):
         if origin is None:
             self._refuse(lane, service, Code.NO_SERVICE)
             return None
-        dial = ClientDial(self, lane, origin, opened)
+        try:
+            context = self._find_context(origin, lane, opened.preamble.protocol)
+        except TowonelError as error:
+            self._refuse(lane, service, error.code, error.detail)
+            return None
+        dial = ClientDial(self, lane, origin, opened, context)
         self.dials.add(dial)
         self._counts.put(self.active)
         if self.active == 1:
@@ -147,25 +142,46 @@ class Clients(Owner):
         dial.start()
         return None if dial.over else dial
 
-    def look_up(self, dial: "ClientDial", origin: WorkerOrigin) -> None:
+    def _find_context(
+        self, origin: WorkerOrigin, lane: AgentLane, protocol: str | None
+    ) -> ssl.SSLContext | None:
+        """Return the context of an origin that TLS is spoken to.
+
+        Raises:
+            Unavailable: NO_SERVICE for a client whose own TLS has not ended, as by an edge that has yet to hear
+                that it does: only lanes inside TLS bring others. ORIGIN_TLS_FAILED.
+        """
+        if origin.tls is None:
+            return None
+        if lane.kind is not LaneKind.TLS:
+            raise Unavailable(Code.NO_SERVICE, "its TLS has not ended at the edge")
+        return self._contexts.find(origin.tls, self.loop.wheel.now, protocol)
+
+    @property
+    def tls_memory(self) -> TlsMemory:
+        """Memory of the TLS of origins."""
+        self._tls_memory = self._tls_memory or TlsMemory()
+        return self._tls_memory
+
+    def look_up(self, dial: ClientDial, origin: WorkerOrigin) -> None:
         """Let a dial wait for the addresses of its origin."""
         origin.waiting.add(dial)
         if origin.addresses.is_to_ask_again(self.loop.wheel.now):
             self._resolve(origin.service)
 
-    def relay(self, dial: "ClientDial", connection: OriginConnection) -> None:
+    def relay(self, dial: ClientDial, connection: OriginConnection) -> None:
         """Count a client whose origin is connected."""
         self.dials.discard(dial)
         self.connections.add(connection)
         self.counters.accepted[dial.lane.kind] += 1
 
-    def refuse(self, dial: "ClientDial", code: Code) -> None:
+    def refuse(self, dial: ClientDial, code: Code, detail: str) -> None:
         """Refuse a client whose origin was not reached."""
         self._drop(dial)
-        self._refuse(dial.lane, dial.origin.service, code)
+        self._refuse(dial.lane, dial.origin.service, code, detail)
         self._check_none()
 
-    def forget(self, dial: "ClientDial", code: Code) -> None:
+    def forget(self, dial: ClientDial, code: Code) -> None:
         """Forget a client that is gone before its origin was reached."""
         self._drop(dial)
         self._check_none()
@@ -183,60 +199,13 @@ class Clients(Owner):
         if not self.active:
             self._on_change()
 
-    def _drop(self, dial: "ClientDial") -> None:
+    def _drop(self, dial: ClientDial) -> None:
         self.dials.discard(dial)
         self._counts.put(self.active)
         dial.origin.waiting.discard(dial)
 
-    def _refuse(self, lane: AgentLane, service: ServiceKey | None, code: Code) -> None:
-        self.counters.count_refusal(service, code)
-        lane.reject(code)
-
-
-class ClientDial(OriginDial):
-    """Dial of the origin of one client."""
-
-    def __init__(
-        self, clients: Clients, lane: AgentLane, origin: WorkerOrigin, opened: LaneOpen
+    def _refuse(
+        self, lane: AgentLane, service: ServiceKey | None, code: Code, detail: str = ""
     ) -> None:
-        timeout_s = clients.start.origin_timeout_s
-        super().__init__(origin.addresses, clients.loop, timeout_s, clients.memory.hop)
-        self.lane = lane
-        self.origin = origin
-        self._clients = clients
-        self._opened = opened
-
-    @override
-    def pick_port(self, address: SocketAddress) -> SocketAddress:
-        return pick_port(address, self.origin, self._opened.preamble)
-
-    @override
-    def on_connected(self, sock: SocketType, events: int) -> None:
-        origin, opened, lane = self.origin, self._opened, self.lane
-        header = encode_proxy_header(opened.preamble) if origin.proxied else b""
-        connection = OriginConnection(
-            sock, lane, self._clients, origin.service, header, origin.idle_s
-        )
-        self.loop.replace(connection.descriptor, connection)
-        self._clients.relay(self, connection)
-        connection.begin(opened.first)
-        connection.on_ready(events)  # the origin may have spoken, or ended, already
-        lane.accept(connection)
-
-    @override
-    def on_failed(self, code: Code) -> None:
-        self._clients.refuse(self, code)
-
-    @override
-    def on_given_up(self, code: Code) -> None:
-        self._clients.forget(self, code)
-
-    @override
-    def crash(self, error: Exception) -> None:
-        self._clients.report_crash(error)
-        if not self.over:
-            self.end_by(Code.INTERNAL)
-
-    @override
-    def look_up(self) -> None:
-        self._clients.look_up(self, self.origin)
+        self.counters.count_refusal(service, code, detail)
+        lane.reject(code)

@@ -21,9 +21,10 @@ class ClientCounters:
         self._errors = Counter[Code]()
         self._to_origin = self._to_edge = 0
         self._refused = Counter[tuple[ServiceKey, Code]]()
+        self._details: dict[tuple[ServiceKey, Code], str] = {}  # of the last of them
         self._unread = Counter[ServiceKey]()
 
-    def count_refusal(self, service: ServiceKey | None, code: Code) -> None:
+    def count_refusal(self, service: ServiceKey | None, code: Code, detail: str = "") -> None:
         """Count a client that did not reach an origin; without a service, its OPEN was unreadable."""
         self._errors[code] += 1
         if service is None:
@@ -31,6 +32,8 @@ class ClientCounters:
         key = service, code
         if key in self._refused or len(self._refused) < MAX_NAMED:
             self._refused[key] += 1
+            if detail:
+                self._details[key] = detail
 
     def count_failure(self, code: Code) -> None:
         """Count a client that is gone before its origin was reached."""
@@ -70,9 +73,11 @@ class ClientCounters:
     def take_events(self) -> Iterable[Refused | HeadersUnread]:
         """Yield what a log line is due for since the last call."""
         refused, self._refused = self._refused, Counter[tuple[ServiceKey, Code]]()
+        details, self._details = self._details, {}
         unread, self._unread = self._unread, Counter[ServiceKey]()
         for (service, code), count in refused.items():
-            yield Refused(name_service(service), int(code), count)
+            detail = details.get((service, code), "")
+            yield Refused(name_service(service), int(code), count, detail)
         for service, count in unread.items():
             yield HeadersUnread(name_service(service), count)
 

@@ -23,9 +23,12 @@ from towonel.wire.names import ServiceKey, ServiceKind
 type ServiceName = tuple[str, str]  # its kind, and its name
 type Addresses = tuple[SocketAddress, ...]
 type Ports = tuple[int, int]  # the first and the last of a range
-type OriginFacts = tuple[ServiceName, bool, Addresses | None, float, int, Ports | None]
+type TlsFacts = tuple[str, str | None, bool]  # the fields of an `OriginTls`
+type OriginFacts = tuple[
+    ServiceName, bool, Addresses | None, float, int, Ports | None, TlsFacts | None
+]
 
-ORIGINS_PER_MESSAGE: Final = 100  # of about 400 bytes each, below the 64 KiB of a message
+ORIGINS_PER_MESSAGE: Final = 50  # of at most about 1200 bytes each, below the 64 KiB of a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,9 @@ class Origins:
     """Origins that are new, or changed, and services that have none any more.
 
     Of each origin: its service, whether PROXY v2 is wanted, its addresses (None for a name), for how many seconds a
-    client may send and get nothing, 0 for ever, how many bytes it may send to a client of UDP that is not heard, and
-    the range of ports of which each client gets the one that it used, None for the port of the addresses.
+    client may send and get nothing, 0 for ever, how many bytes it may send to a client of UDP that is not heard,
+    the range of ports of which each client gets the one that it used, None for the port of the addresses, and the TLS
+    that is spoken to it, None for none.
     """
 
     kind: ClassVar[str] = "origins"
@@ -187,12 +191,13 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Clients of a service that were refused since the last such message."""
+    """Clients of a service that were refused since the last such message; `detail` is of the last of them."""
 
     kind: ClassVar[str] = "refused"
     service: ServiceName
     code: int
     count: int
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,16 +244,7 @@ type Message = Down | Up
 _CLASSES: Final[Mapping[str, type[Message]]] = {
     cls.kind: cls
     for cls in (
-        *(
-            Start,
-            Origins,
-            Session,
-            LanesWanted,
-            SessionGoingAway,
-            SessionEnded,
-            Resolved,
-            Drain,
-        ),
+        *(Start, Origins, Session, LanesWanted, SessionGoingAway, SessionEnded, Resolved, Drain),
         *(Ready, Counters, SessionLanes, LanesFailed, LanesWorking, Resolve, Refused),
         *(HeadersUnread, Crashed, Drained),
     )

@@ -49,7 +49,7 @@ class OriginDial(Timed, AgentUse):
         """Relay the socket, which is in the loop; `events` is what epoll has said of it."""
         raise NotImplementedError
 
-    def on_failed(self, code: Code) -> None:
+    def on_failed(self, code: Code, detail: str = "") -> None:
         """Act on an origin that was not reached."""
         raise NotImplementedError
 
@@ -110,8 +110,13 @@ class OriginDial(Timed, AgentUse):
     def win(self, attempt: "_Attempt", events: int) -> None:
         """Hand over the socket of the first attempt that is connected."""
         self._sockets.discard(attempt)
+        self.end_attempts()
+        self.take(attempt.sock, events)
+
+    def take(self, sock: SocketType, events: int) -> None:
+        """Be done, with a socket that is connected."""
         self._end()
-        self.on_connected(attempt.sock, events)
+        self.on_connected(sock, events)
 
     @override
     def on_cancelled(self, code: Code) -> None:
@@ -154,6 +159,10 @@ class OriginDial(Timed, AgentUse):
     def _end(self) -> None:
         self.over = True
         self.loop.wheel.disarm(self)
+        self.end_attempts()
+
+    def end_attempts(self) -> None:
+        """Give up all attempts."""
         if self._delay is not None:
             self.loop.delays.disarm(self._delay)
         for attempt in self._sockets:

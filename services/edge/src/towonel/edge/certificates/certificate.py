@@ -30,6 +30,7 @@ class Certificate:
         pem: its chain, its own certificate first, and then the key.
         not_before, not_after: its life.
         issuer: the authority, as a person reads it.
+        is_exclusive: whether it is for this name and for nothing else.
     """
 
     name: Hostname
@@ -37,6 +38,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     issuer: str
+    is_exclusive: bool
 
 
 def parse_certificate(name: Hostname, chain: bytes, key: bytes) -> Certificate:
@@ -50,17 +52,19 @@ def parse_certificate(name: Hostname, chain: bytes, key: bytes) -> Certificate:
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]
         private = load_pem_private_key(key, password=None)
-        names = _find_names(leaf)
+        subjects = _find_subjects(leaf)
         is_its_key = _encode(private.public_key()) == _encode(leaf.public_key())
     except (ValueError, TypeError) as error:  # TypeError: the key has a password
         raise CertificateError(f"is no PEM of a certificate and its key: {error}") from None
+    names = [each.value for each in subjects if isinstance(each, x509.DNSName)]
     if not covers(names, name):
         raise CertificateError(f"is for {', '.join(names) or 'no name'}, not for {name}")
     if not is_its_key:
         raise CertificateError("the key is another certificate's")
     pem = chain.rstrip() + b"\n" + key
     times = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    return Certificate(name, pem, *times, leaf.issuer.rfc4514_string())
+    is_exclusive = [each.lower() for each in names] == [name] and len(subjects) == 1
+    return Certificate(name, pem, *times, leaf.issuer.rfc4514_string(), is_exclusive)
 
 
 def covers(names: Iterable[str], name: Hostname) -> bool:
@@ -69,12 +73,12 @@ def covers(names: Iterable[str], name: Hostname) -> bool:
     return any(each.lower() in {name, wildcard} for each in names)
 
 
-def _find_names(leaf: x509.Certificate) -> list[str]:
+def _find_subjects(leaf: x509.Certificate) -> list[x509.GeneralName]:
     try:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return []
-    return extension.value.get_values_for_type(x509.DNSName)
+    return list(extension.value)
 
 
 def _encode(key: object) -> bytes:

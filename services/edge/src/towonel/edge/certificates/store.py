@@ -75,7 +75,7 @@ class CertificateStore(SessionObserver):
     def describe(self) -> Iterator[Message]:
         """Yield what a worker that starts is to know."""
         for certificate in self.certificates.values():
-            yield CertificateLoaded(certificate.name, certificate.pem)
+            yield _describe(certificate)
         for name, pem in self._challenges.items():
             yield ChallengeChanged(name, pem)
 
@@ -85,7 +85,7 @@ class CertificateStore(SessionObserver):
         """Get the certificate that a client of a source waits for, or refuse it."""
         found = self.certificates.get(name)
         if found is not None:
-            self._tell(CertificateLoaded(name, found.pem))
+            self._tell(_describe(found))
         elif self.source is None:
             self.refuse(name, "there are no files of it, and no authority is asked")
         else:
@@ -203,10 +203,14 @@ class CertificateStore(SessionObserver):
 
     def _load(self, certificate: Certificate) -> None:
         self.certificates[certificate.name] = certificate
-        self._tell(CertificateLoaded(certificate.name, certificate.pem))
+        self._tell(_describe(certificate))
         expires_at = certificate.not_after.isoformat()
         log.info("certificate.loaded", name=certificate.name, expires_at=expires_at)
 
     def _remove(self, name: Hostname) -> None:
         if self.certificates.pop(name, None) is not None:
             self._tell(CertificateRemoved(name))
+
+
+def _describe(certificate: Certificate) -> CertificateLoaded:
+    return CertificateLoaded(certificate.name, certificate.pem, certificate.is_exclusive)

@@ -3,7 +3,8 @@
     | header (80) | slots, 8 bytes each | records ... |
 
     slot      0: free · 1: removed · else 24 bits of the key's hash, and 40 of the place of a record
-    record    | kind (1) | mode of TLS (1) | port (2) | length of the name (2) | of networks (2) | tenant (32) | name | networks |
+    record    | kind (1) | mode of TLS, 0x80 with HTTP/2 (1) | port (2) | length of the name (2) | of networks (2) | tenant (32) |
+              | name | networks |
 
 A key is found in the slot that the low bits of its hash name, or in one of those behind it, up to the first
 free one; at most half of them are taken. The hash has a random key, so that no tenant can choose names that
@@ -24,7 +25,7 @@ from towonel.wire.policy.client_networks import decode_networks
 from towonel.wire.routes import Route, TlsMode
 
 MAGIC: Final = b"towonel routes\0i"
-VERSION: Final = 2
+VERSION: Final = 3
 SEED_BYTES: Final = 16
 SLOT_BYTES: Final = 8
 FREE: Final = 0
@@ -40,6 +41,7 @@ _CACHED: Final = 4096  # keys that are found again without a search
 _KINDS: Final = (ServiceKind.HTTPS, ServiceKind.TCP, ServiceKind.UDP)
 _MODES: Final = (TlsMode.PASSTHROUGH, TlsMode.TERMINATE, TlsMode.AGENT)
 _HTTPS: Final = _KINDS.index(ServiceKind.HTTPS)
+_HTTP2: Final = 0x80  # beside the mode
 
 type Find = Callable[[str], Route | None]
 
@@ -130,7 +132,7 @@ def encode_record(route: Route) -> bytes:
     return (
         _RECORD.pack(
             _KINDS.index(route.kind),
-            _MODES.index(route.tls_mode),
+            _MODES.index(route.tls_mode) | (_HTTP2 if route.http2 else 0),
             route.port or 0,
             len(name),
             len(networks),
@@ -168,8 +170,9 @@ def read_route(data: memoryview, place: int) -> Route:
         str(data[begin:end], "utf-8"),
         TenantId(tenant),
         None if kind == _HTTPS else port,
-        _MODES[mode],
+        _MODES[mode & ~_HTTP2],
         decode_networks(str(data[end : end + networks], "utf-8")),
+        http2=bool(mode & _HTTP2),
     )
 
 

@@ -77,8 +77,10 @@ class SessionDialer(Upstream):
     ) -> Pipe:
         service, record = client.route.service, client.record
         trace = None if record is None else record.traceparent
-        names = client.server_name, trace, client.route.port, client.challenge
-        preamble = Preamble(client.source, client.destination, service, *names)
+        names = client.server_name, trace, client.route.port
+        preamble = Preamble(
+            client.source, client.destination, service, *names, challenge=client.challenge
+        )
         try:
             pipe = await session.open(preamble, client.first, allow_silent=allow_silent)
         except TowonelError as error:

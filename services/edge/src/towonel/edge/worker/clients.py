@@ -62,6 +62,7 @@ class Client(Handler):
         awaited: what is to be here by then.
         is_challenge: whether it is an authority that looks at a challenge.
         inside_tls: whether its TLS ends here, so that only lanes inside TLS carry it.
+        protocol: that it speaks inside, if it said so.
     """
 
     route: Route
@@ -74,6 +75,7 @@ class Client(Handler):
     awaited: str = "ClientHello"
     is_challenge: bool = False
     inside_tls: bool = False
+    protocol: str | None = None
     is_moved: bool = False  # from another worker, and not once more
     record: AccessRecord | None = None  # for the access log, if it gets a line there
 

@@ -139,6 +139,7 @@ class Opener:
                     client.server_name,
                     None if client.record is None else client.record.traceparent,
                     client.port,
+                    client.protocol,
                 ),
                 client.data,
                 more=client.may_follow,

@@ -8,11 +8,14 @@ from towonel.hub.core.ports import Range
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 from towonel.wire.policy.port_ranges import format_ports
-from towonel.wire.routes import Route
+from towonel.wire.routes import Route, TlsMode
 
 _OTHER_PORT_FIX: Final = "give the service another port"
 _NAMESAKE_FIX: Final = "give the service another name, or the same port"
 _OVERLAP_FIX: Final = "give one of them other ports"
+_MODE_FIX: Final = (
+    "give it the same tls_mode and http2, or publish it by one group while they change"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class CurrentState:
         owners: the tenant of each pattern that could own a desired hostname.
         reserved: reservations that have desired ports.
         elsewhere: the routes on ports that other groups of the tenant publish, each with its group.
+        beside: the routes of desired hostnames that other groups of the tenant publish, each with its group, where an
+            agent of that one may serve them still.
         edges: an address of an edge for each port that edges are reached at.
         overlapping: the routes of all tenants that share a port with a desired one, and are others.
     """
@@ -38,8 +43,32 @@ class CurrentState:
     reserved: Collection[Range] = ()
     groups: Mapping[str, int] = field(default_factory=dict[str, int])
     elsewhere: Collection[tuple[str, Route]] = ()
+    beside: Collection[tuple[str, Route]] = ()
     edges: Mapping[int, str] = field(default_factory=dict[int, str])
     overlapping: Collection[Route] = ()
+
+
+def find_mode_problem(
+    routes: Iterable[Route], current: CurrentState
+) -> tuple[str, Collection[str]]:
+    """Return why hostnames cannot be had as other groups publish them, and those with the group and its mode.
+
+    Clients of a name get the agents of all its groups: what one of these has without TLS, another cannot have inside it.
+    """
+    wanted = {route.key: route for route in routes}
+    names = {
+        f"{route.name} (group {group}, {route.tls_mode}{' with http2' if route.http2 else ''})"
+        for group, route in current.beside
+        if _describe_end(wanted[route.key]) != _describe_end(route)
+    }
+    why = (
+        "published by another group of this tenant with another end of TLS, or other HTTP inside it"
+    )
+    return f"{why}; {_MODE_FIX}", names
+
+
+def _describe_end(route: Route) -> tuple[bool, bool]:
+    return route.tls_mode is TlsMode.TERMINATE, route.http2
 
 
 def find_port_problems(

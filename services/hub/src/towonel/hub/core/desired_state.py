@@ -7,7 +7,12 @@ from hashlib import sha256
 
 from towonel.api.services import AUTO, ServiceIn
 from towonel.hub.core import quotas
-from towonel.hub.core.current_state import CurrentState, find_port_problems, find_repeated_ports
+from towonel.hub.core.current_state import (
+    CurrentState,
+    find_mode_problem,
+    find_port_problems,
+    find_repeated_ports,
+)
 from towonel.hub.core.ownership import Claim, check_claim
 from towonel.hub.core.port_choice import needs_port
 from towonel.hub.core.ports import PortRules
@@ -124,7 +129,8 @@ def hash_routes(routes: Iterable[Route]) -> bytes:
 
 def _describe(route: Route) -> str:
     clients = "" if route.clients is None else f" {route.clients.encode()}"
-    return f"{route.key} {route.name} {route.tls_mode}{clients}\n"
+    http2 = " http2" if route.http2 else ""
+    return f"{route.key} {route.name} {route.tls_mode}{clients}{http2}\n"
 
 
 def check_quotas(routes: Sequence[Route], current: CurrentState, most: Quotas) -> None:
@@ -171,6 +177,7 @@ def _check_conflicts(
             "owned by another tenant's more specific invite",
             [name for name, claim in claims.items() if claim is Claim.OUTRANKED],
         ),
+        (Code.HOSTNAME_CONFLICT, *find_mode_problem(routes, current)),
     ]
     ports = [route for route in routes if route.port is not None]
     problems = find_port_problems(tenant_id, ports, current, reserved_only=reserved_only)
@@ -182,12 +189,16 @@ def _check_conflicts(
 
 def _route(service: ServiceIn, tenant_id: TenantId, rules: PortRules) -> Route:
     key = parse_service_key(ServiceKind(service.kind), service.name)
+    if service.http2 and (key.kind is not ServiceKind.HTTPS or service.tls_mode != "terminate"):
+        raise ProtocolError(
+            Code.BAD_NAME, "http2 is for https services whose tls_mode is terminate"
+        )
     clients = make_networks(service.allow_cidrs, service.deny_cidrs)
     if key.kind is ServiceKind.HTTPS:
         if service.port is not None or service.last_port is not None:
             raise ProtocolError(Code.BAD_NAME, "an https service has no port")
         mode = TlsMode(service.tls_mode)
-        return Route(key.kind, key.name, tenant_id, None, mode, clients)
+        return Route(key.kind, key.name, tenant_id, None, mode, clients, http2=service.http2)
     if service.port is None:
         raise ProtocolError(Code.BAD_NAME, f"a {key.kind} service needs a port")
     if service.port == AUTO:

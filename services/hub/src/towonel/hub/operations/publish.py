@@ -15,7 +15,7 @@ from towonel.hub.operations.change_tokens import ChangeTokens
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
 from towonel.hub.operations.register_edge import find_edge_ports
 from towonel.hub.operations.settle_ports import settle_ports
-from towonel.hub.store import invites, nonces, ports, publications, routes, tenants
+from towonel.hub.store import invites, nonces, ports, publications, routes, services, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow, PublicationRow
@@ -123,7 +123,7 @@ async def publish(
         Unavailable: RATE_LIMITED for a tenant that changes its routes too often.
     """
     tenant_id = TenantId(invite.tenant_id)
-    current = await _current(hub, write.session, tenant_id, group, desired_routes)
+    current = await _current(hub, write, tenant_id, group, desired_routes)
     desired_state.check_names(desired_routes, hub.policy.reserved_names)
     reserved_only = hub.policy.ports.reserved_only
     plan = desired_state.plan(tenant_id, desired_routes, current, reserved_only=reserved_only)
@@ -150,12 +150,9 @@ def before_and_after(plan: Plan) -> tuple[Mapping[str, object], Mapping[str, obj
 
 
 async def _current(
-    hub: Hub,
-    session: AsyncSession,
-    tenant_id: TenantId,
-    group: str,
-    desired_routes: Sequence[Route],
+    hub: Hub, write: Write, tenant_id: TenantId, group: str, desired_routes: Sequence[Route]
 ) -> CurrentState:
+    session = write.session
     patterns = {
         pattern
         for route in desired_routes
@@ -171,6 +168,9 @@ async def _current(
         tenants=await routes.find_tenants(session, [route.key for route in desired_routes]),
         owners=await invites.find_owners(session, patterns),
         reserved=await _find_reservations(session, desired_routes),
+        beside=await services.find_beside(session, tenant_id, group, desired_routes, write.now_ms)
+        if groups
+        else (),
         elsewhere=await ports.find_elsewhere(session, tenant_id, group)
         if groups and has_ports
         else (),

@@ -95,6 +95,7 @@ async def stream_routes(
         col(RouteRow.revision),
         col(RouteRow.removed_at_ms),
         col(RouteRow.last_port),
+        col(RouteRow.http2),
     ).order_by(col(RouteRow.revision))
     if since is not None:
         query = query.where(col(RouteRow.revision) > since)
@@ -104,11 +105,11 @@ async def stream_routes(
 
 
 def _to_change(row: Sequence[Any]) -> RouteChange:
-    key, kind, name, tenant, port, mode, networks, revision, removed, last_port = row
+    key, kind, name, tenant, port, mode, networks, revision, removed, last_port, http2 = row
     if removed is not None:
         return key, None, revision
     owner, clients = TenantId(bytes(tenant)), decode_networks(networks)
-    route = Route(_KINDS[kind], name, owner, port, _MODES[mode], clients, last_port)
+    route = Route(_KINDS[kind], name, owner, port, _MODES[mode], clients, last_port, http2)
     return key, route, revision
 
 

@@ -124,6 +124,7 @@ def route_of(row: RouteRow) -> Route:
         TlsMode(row.tls_mode),
         decode_networks(row.client_networks),
         row.last_port,
+        row.http2,
     )
 
 
@@ -161,6 +162,7 @@ async def put(write: Write, route: Route, row: RouteRow | None) -> None:
         last_port=route.last_port,
         tenant_id=route.tenant_id,
         tls_mode=str(route.tls_mode),
+        http2=route.http2,
         client_networks=None if route.clients is None else route.clients.encode(),
         revision=await write.next_revision(),
     )

@@ -1,15 +1,19 @@
 """Queries that list services and routes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.routes import find_rows
-from towonel.hub.store.tables import RouteRow, ServiceRow
+from towonel.hub.store.routes import CHUNK, find_rows, route_of
+from towonel.hub.store.tables import AgentRow, RouteRow, ServiceRow
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +78,35 @@ async def count_services(session: AsyncSession, tenant_id: bytes) -> int:
         ServiceRow.tenant_id == tenant_id
     )
     return (await session.exec(query)).one()
+
+
+async def find_beside(
+    session: AsyncSession,
+    tenant_id: TenantId,
+    group: str,
+    desired_routes: Iterable[Route],
+    now_ms: int,
+) -> list[tuple[str, Route]]:
+    """Return the routes of desired hostnames that other groups of the tenant publish, each with its group.
+
+    Groups of which no agent has a valid grant are left out: nobody serves what they have published.
+    """
+    keys = [route.key for route in desired_routes if route.kind is ServiceKind.HTTPS]
+    is_group = (AgentRow.tenant_id == ServiceRow.tenant_id) & (AgentRow.group == ServiceRow.group)
+    has_grant = col(AgentRow.grant_until_ms) > now_ms
+    found: list[tuple[str, Route]] = []
+    for some in batched(keys, CHUNK, strict=False):
+        query = (
+            select(ServiceRow.group, RouteRow)
+            .join(RouteRow, col(RouteRow.key) == ServiceRow.key)
+            .where(
+                ServiceRow.tenant_id == tenant_id,
+                ServiceRow.group != group,
+                col(ServiceRow.key).in_(some),
+                RouteRow.tenant_id == tenant_id,
+                col(RouteRow.removed_at_ms).is_(None),
+                select(AgentRow.agent_id).where(is_group, has_grant).exists(),
+            )
+        )
+        found += [(name, route_of(row)) for name, row in (await session.exec(query)).all()]
+    return found

@@ -178,6 +178,7 @@ class RouteRow(SQLModel, table=True):
     last_port: int | None = None  # of a range, of which `port` is the first
     tenant_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
     tls_mode: str
+    http2: bool = False
     client_networks: str | None = None  # as of `ClientNetworks.encode`
     revision: int = Field(sa_column=_big(index=True))
     removed_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))

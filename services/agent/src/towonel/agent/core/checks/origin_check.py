@@ -8,7 +8,7 @@ class CheckKind(StrEnum):
     """Kind of a check: what has to succeed."""
 
     TCP = "tcp"  # a connection
-    TLS = "tls"  # a handshake; certificates are the client's affair
+    TLS = "tls"  # a handshake; certificates are the client's affair, unless the agent speaks TLS to the origin
     HTTP = "http"  # an answer of 200 to 399
     HTTPS = "https"  # the same inside TLS
 

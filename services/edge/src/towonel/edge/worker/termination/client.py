@@ -22,6 +22,7 @@ class TerminatedClient(Client):
 
     awaited = "handshake"
     inside_tls = True
+    offers_http2: bool = False
     is_counted = True
     is_moved = True  # what TLS keeps of it cannot move
     _handshake: TlsSocket | None = None
@@ -38,6 +39,7 @@ class TerminatedClient(Client):
     def follow_route(self, client: Client) -> None:
         """Go by the route that was found for the client."""
         self.route, self.wanted, self.routes_at = client.route, client.wanted, client.routes_at
+        self.offers_http2 = client.route.http2
 
     def wait(self, wait_s: float) -> None:
         """Wait so long for a certificate, with which `shake_hands` is called."""
@@ -107,6 +109,7 @@ class TerminatedClient(Client):
             if not self.data:
                 raise ConnectionResetError("ended after the handshake")
         self.opening = self.readable = True
+        self.protocol = sock.protocol
         self.open_inside()
 
     def open_inside(self) -> None:

@@ -7,10 +7,14 @@ from towonel.relay.hop.choice import SocketName
 
 @dataclass(frozen=True, slots=True)
 class CertificateLoaded:
-    """Certificate for an exact name, which replaces the one before; its chain and its private key as PEM."""
+    """Certificate for an exact name, which replaces the one before; its chain and its private key as PEM.
+
+    It `is_exclusive` if it is for no other name.
+    """
 
     name: str
     pem: bytes = field(repr=False)
+    is_exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ class Terminator:
     def change(self, message: CertificateMessage) -> None:
         """Act on what control says of a certificate."""
         match message:
-            case CertificateLoaded(name, pem):
-                self._certificates.load(name, pem)
+            case CertificateLoaded(name, pem, is_exclusive):
+                self._certificates.load(name, pem, is_exclusive=is_exclusive)
                 self._resume(name)
             case CertificateRemoved(name):
                 self._certificates.load(name, b"")
@@ -93,7 +93,7 @@ class Terminator:
         assert name is not None, "its ClientHello is read"
         if client.is_challenge:
             raise Unavailable(Code.NO_CERTIFICATE, f"{name}: no challenge is pending")
-        context = self._find_context(name)
+        context = self._find_context(name, http2=terminated.offers_http2)
         if context is None and service.is_orphan:
             raise Unavailable(Code.NO_CERTIFICATE, name)
         if context is None and self._count_waiting() >= service.start.certificate_clients:
@@ -104,9 +104,9 @@ class Terminator:
         else:
             self._shake_hands(terminated, context)
 
-    def _find_context(self, name: Hostname) -> ssl.SSLContext | None:
+    def _find_context(self, name: Hostname, *, http2: bool) -> ssl.SSLContext | None:
         try:
-            return self._certificates.find(name)
+            return self._certificates.find(name, http2=http2)
         except OSError as error:
             raise Unavailable(Code.NO_CERTIFICATE, f"{name}: {error}") from error
 
@@ -144,7 +144,7 @@ class Terminator:
     def _resume(self, name: str) -> None:
         for client in self._take_waiting(name):
             try:
-                context = self._find_context(Hostname(name))
+                context = self._find_context(Hostname(name), http2=client.offers_http2)
             except Unavailable as error:
                 self._service.refuse(client, error)
                 continue

@@ -95,6 +95,12 @@ EXAMPLES: dict[str, Any] = {
         "group": "default",
         "services": [
             {"kind": "https", "name": "app.example.eu"},
+            {
+                "kind": "https",
+                "name": "web.home.example.eu",
+                "tls_mode": "terminate",
+                "http2": True,
+            },
             {"kind": "tcp", "name": "ssh", "port": 2222, "allow_cidrs": ["192.0.2.0/24"]},
             {"kind": "tcp", "name": "git", "port": "auto"},
             {"kind": "udp", "name": "dns", "port": 5353},

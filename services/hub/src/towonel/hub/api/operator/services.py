@@ -80,6 +80,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         port=route.port,
         last_port=route.last_port,
         tls_mode=route.tls_mode,
+        http2=route.http2,
         tenant_id=route.tenant_id,
         groups=[row.group for row in rows],
         agents=to_agent_items(hub, page.rows, displaced),
