@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
 
 from towonel.wire.names import Hostname
 
@@ -30,6 +31,7 @@ class Certificate:
         pem: its chain, its own certificate first, and then the key.
         not_before, not_after: its life.
         issuer: the authority, as a person reads it.
+        serial: its number, in hexadecimal.
     """
 
     name: Hostname
@@ -37,6 +39,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     issuer: str
+    serial: str
 
 
 def parse_certificate(name: Hostname, chain: bytes, key: bytes) -> Certificate:
@@ -60,7 +63,7 @@ def parse_certificate(name: Hostname, chain: bytes, key: bytes) -> Certificate:
         raise CertificateError("the key is another certificate's")
     pem = chain.rstrip() + b"\n" + key
     times = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    return Certificate(name, pem, *times, leaf.issuer.rfc4514_string())
+    return Certificate(name, pem, *times, _find_issuer(leaf), f"{leaf.serial_number:x}")
 
 
 def covers(names: Iterable[str], name: Hostname) -> bool:
@@ -75,6 +78,12 @@ def _find_names(leaf: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return extension.value.get_values_for_type(x509.DNSName)
+
+
+def _find_issuer(leaf: x509.Certificate) -> str:
+    """Return the common name of the authority, as `R11`, or else all that there is of its name."""
+    names = leaf.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else leaf.issuer.rfc4514_string()
 
 
 def _encode(key: object) -> bytes:
