@@ -1,6 +1,7 @@
 """Every example in help texts and documents does what it says, on a hub that has what it names."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -9,8 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -21,10 +24,13 @@ from support.documents import blocks
 from support.example_hub import KEY_ID, NODE, PROOF, SEED, TENANT, Served, served
 from support.hub import OPERATOR_KEY, migrated
 from support.ports import free_port
+from support.reported_certificates import certificate, report_of
 from typer.core import TyperGroup
 from typer.testing import Result
 
 from towonel.cli.app import app
+from towonel.client.hub import HubClient
+from towonel.hub.live.edge_reports import REFRESH_MS
 from towonel.wire import base64url
 from towonel.wire.tokens import InviteToken
 
@@ -143,6 +149,31 @@ def redirect(line: str, folder: Path) -> tuple[str, str]:
     return command.partition(" > ")[0], (folder / (source or "key.txt")).read_text()
 
 
+@contextlib.contextmanager
+def renewing(hub: Served) -> Iterator[None]:
+    """An edge that has a certificate, and another one with each report."""
+    begun, ended = threading.Event(), threading.Event()
+
+    async def report() -> None:
+        clock = hub.hub.clock
+        async with HubClient(hub.url, now_ms=clock) as client:
+            while not ended.is_set():
+                clock.now_ms += REFRESH_MS
+                made = certificate("app.example.eu", clock.now_ms, serial=f"{clock.now_ms:x}")
+                await client.report_edge(NODE, report_of(made))
+                begun.set()
+                ended.wait(0.05)
+
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(lambda: asyncio.run(report()))
+        begun.wait(20)
+        try:
+            yield
+        finally:
+            ended.set()
+        running.result()
+
+
 def typed(line: str, number: int, hub: Served, folder: Path) -> Result:
     """What comes of a line that somebody types."""
     write_files(folder, hub)
@@ -156,7 +187,8 @@ def typed(line: str, number: int, hub: Served, folder: Path) -> Result:
     environ = dict(word.split("=", 1) for word in words[:first])
     environ |= {"TOWONEL_HUB_URL": hub.url, "TOWONEL_OPERATOR_KEY_FILE": "key.txt"}
     environ |= {"XDG_CONFIG_HOME": str(folder / "config"), "HOME": str(folder)}
-    return towonel(*words[first + 1 :], stdin=stdin, **environ)
+    with renewing(hub) if " certificate" in line else contextlib.nullcontext():
+        return towonel(*words[first + 1 :], stdin=stdin, **environ)
 
 
 def order(line: str) -> tuple[int, bool, str]:

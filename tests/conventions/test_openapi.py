@@ -40,8 +40,8 @@ IRREGULAR = {
 }
 CLIENT_MODELS = {
     name: found
-    for module in pkgutil.iter_modules(api.__path__)
-    for name, found in vars(import_module(f"towonel.api.{module.name}")).items()
+    for module in pkgutil.walk_packages(api.__path__, "towonel.api.")
+    for name, found in vars(import_module(module.name)).items()
     if isinstance(found, type) and issubclass(found, BaseModel)
 }
 

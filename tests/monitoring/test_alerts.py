@@ -37,6 +37,9 @@ HEALTHY = {
     f"towonel_edge_route_index_failures_total{{{EDGE}}}": "3x30",
     f"towonel_edge_worker_restarts_total{{{EDGE}}}": "3x30",
     f'towonel_edge_certificate_orders_refused_total{{{EDGE}, reason="domain_budget"}}': "3x30",
+    f"towonel_edge_certificates_failing{{{EDGE}}}": "0x30",
+    f'towonel_edge_certificates_by_state{{{EDGE}, state="expiring"}}': "0x30",
+    f"towonel_edge_certificate_next_expiry_seconds{{{EDGE}}}": "9000000x30",
     f"towonel_agent_ready{{{AGENT}}}": "1x30",
     f'towonel_agent_degraded{{{AGENT}, check="lanes"}}': "0x30",
     f"towonel_agent_services_unpublished{{{AGENT}}}": "0x30",
@@ -93,6 +96,15 @@ TROUBLES = {
     "TowonelEdgeRoutesWithoutMemory": (
         f"towonel_edge_route_index_failures_total{{{EDGE}}}",
         "3+4x30",
+    ),
+    "TowonelCertificatesFail": (f"towonel_edge_certificates_failing{{{EDGE}}}", "1x30"),
+    "TowonelCertificatesExpiring": (
+        f'towonel_edge_certificates_by_state{{{EDGE}, state="expiring"}}',
+        "2x30",
+    ),
+    "TowonelCertificatesEnd": (
+        f"towonel_edge_certificate_next_expiry_seconds{{{EDGE}}}",
+        "80000x30",
     ),
     "TowonelEdgeWorkersEnd": (f"towonel_edge_worker_restarts_total{{{EDGE}}}", "3x15 4x15"),
     "TowonelCertificateBudgetUsedUp": (

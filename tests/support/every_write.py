@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from support.callers import invite_id, tenant_id
 from support.hub import TestHub, new_key, registration, state, tenant_of
 from support.legacy_client import legacy_client
+from support.reported_certificates import certificate, report_of
 
 from towonel.api.edge_invites import EdgeInviteOut
 from towonel.api.invites import HostnamesIn, InviteEdit, InviteIn
@@ -66,6 +67,8 @@ async def scene(hub: TestHub) -> Scene:
     key = await client.keys.create(VIEWER)
     reservation = ReservationIn(tenant_id=tenant_id(tenant), protocol="tcp", first_port=3000)
     ports = await client.ports.reserve(reservation)
+    node = hub.context.keys.node
+    await client.report_edge(node, report_of(certificate("a.eu", hub.clock.now_ms)))
     writer = hub.client()
     writer._transport._http.headers["x-request-id"] = REQUEST_ID
     return Scene(hub, writer, tenant, revoked, removed, edge, key, ports)
@@ -116,6 +119,20 @@ def key_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
     }
 
 
+def certificate_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
+    certificates = it.client.certificates
+    return {
+        "renew_certificate": (
+            lambda: certificates.renew("a.eu"),
+            ["certificate.renewal_requested"],
+        ),
+        "revoke_certificate": (
+            lambda: certificates.revoke("a.eu"),
+            ["certificate.revocation_requested"],
+        ),
+    }
+
+
 def signed_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
     """What tenants, agents and edges write."""
     client, node, tenant = it.client, it.hub.context.keys.node, tenant_of(it.tenant)
@@ -145,4 +162,5 @@ def signed_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
 
 def every_write(it: Scene) -> dict[str, tuple[Write, list[str]]]:
     """Each write by its operation, in an order in which they all work, and its actions."""
-    return invite_writes(it) | tenant_writes(it) | key_writes(it) | signed_writes(it)
+    writes = invite_writes(it) | tenant_writes(it) | key_writes(it) | certificate_writes(it)
+    return writes | signed_writes(it)

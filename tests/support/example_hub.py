@@ -10,6 +10,7 @@ from anyio.from_thread import start_blocking_portal
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 from support.hub import OPERATOR_KEY, TestHub, hub_with_keys
+from support.reported_certificates import certificate, report_of
 
 from towonel.api.agents import BootstrapIn
 from towonel.api.edges import EdgeRegisterIn
@@ -96,6 +97,7 @@ async def _fill(hub: TestHub) -> None:
     await client.bootstrap(token, NODE, "default")
     await client.apply_desired_state(TENANT, DesiredState.model_validate(EXAMPLES["DesiredState"]))
     await client.register_edge(NODE, EdgeRegisterIn.model_validate(EXAMPLES["EdgeRegisterIn"]))
+    await client.report_edge(NODE, report_of(certificate("app.example.eu", now_ms)))
 
 
 def _reservation(now_ms: int) -> ReservationRow:

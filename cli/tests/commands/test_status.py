@@ -108,6 +108,8 @@ async def test_watching_counts_what_seldom_changes_only_now_and_then() -> None:
 
     assert found[0] == found[1] == found[2]
     assert (found[1]["tenants_active"], found[1]["agents_live"], found[1]["edges"]) == (0, 0, [])
+    assert (found[1]["certificates_failing"], found[1]["certificates_expiring"]) == (0, 0)
+    assert empty.requested.pop("certificates") == 9
     assert empty.requested == {"health": 3, "agents": 3, "edges": 3, "services": 2, "tenants": 6}
 
 

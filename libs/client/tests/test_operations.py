@@ -12,6 +12,12 @@ from support.scripted_server import Server
 from towonel.api.agents import AgentItem, AgentPage
 from towonel.api.audit import AuditItem, AuditPage
 from towonel.api.bodies import Answer
+from towonel.api.certificates.items import (
+    CertificateDetail,
+    CertificateItem,
+    CertificatePage,
+    CertificateRequestOut,
+)
 from towonel.api.edge_invites import EdgeInviteItem, EdgeInviteList, EdgeInviteOut
 from towonel.api.edges import EdgeItem, EdgeList
 from towonel.api.invites import (
@@ -80,6 +86,11 @@ KEY_ITEM = KeyItem(
     expires_at=None, last_used_at=None, rotated_at=None,
 )  # fmt: skip
 KEY_OUT = KeyOut(**KEY_ITEM.model_dump(), key="tt_key_1_x")
+CERTIFICATE = CertificateItem(
+    hostname="a.b", edge_id=ID, tenant_id=None, state="valid", source="acme", issuer="R11", serial="1",
+    not_before=AT, not_after=AT, renews_at=None, is_ordering=False, error="", fix="", retry_at=None,
+)  # fmt: skip
+REQUESTED = CertificateRequestOut(hostname="a.b", action="renew", edges=[ID], expires_at=AT)
 AUDIT = AuditItem(
     id=1, at=AT, actor="operator", action="a", subject="s", tenant_id=None, before=None,
     after={"a": 1}, request_id="r", address="192.0.2.1",
@@ -141,6 +152,17 @@ READS = [
     ),
     Ask(lambda c: c.edges.get(ID), f"GET /v1/edges/{HEX}", EDGE),
     Ask(
+        lambda c: c.certificates.list(
+            limit=5, cursor="c", hostname="a.b", tenant_id=ID, edge_id=ID, state="failed"
+        ),
+        f"GET /v1/certificates?{EVERY}&hostname=a.b&tenant_id={HEX}&edge_id={HEX}&state=failed",
+        CertificatePage(certificates=[CERTIFICATE]),
+    ),
+    Ask(
+        lambda c: c.certificates.get("a.b"), "GET /v1/certificates/a.b",
+        CertificateDetail(hostname="a.b", tenant_id=None, certificates=[CERTIFICATE]),
+    ),
+    Ask(
         lambda c: c.ports.list(limit=5, cursor="c", tenant_id=ID, protocol="udp"),
         f"GET /v1/ports?{EVERY}&tenant_id={HEX}&protocol=udp",
         ReservationPage(ports=[PORTS]),
@@ -190,6 +212,10 @@ WRITES = [
         "POST /v1/keys/kk/rotate", KEY_OUT, {"grace_secs": 0},
     ),
     Ask(lambda c: c.keys.rotate("k2"), "POST /v1/keys/k2/rotate", KEY_OUT, {"grace_secs": 3600}),
+    Ask(
+        lambda c: c.certificates.revoke("a.b"),
+        "POST /v1/certificates/a.b/revoke", REQUESTED, {"reason": "unspecified"},
+    ),
     Ask(lambda c: c.keys.revoke("kk"), "DELETE /v1/keys/kk", RevokedOut()),
 ]  # fmt: skip
 CREATES = [
@@ -206,6 +232,10 @@ CREATES = [
             ReservationIn(protocol="tcp", tenant_id=ID), idempotency_key="once"
         ),
         "POST /v1/ports", PORTS, {"protocol": "tcp", "tenant_id": HEX},
+    ),
+    Ask(
+        lambda c: c.certificates.renew("a.b", idempotency_key="once"),
+        "POST /v1/certificates/a.b/renew", REQUESTED,
     ),
     Ask(
         lambda c: c.keys.create(KeyIn(name="n", role="viewer"), idempotency_key="once"),

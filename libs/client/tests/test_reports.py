@@ -61,6 +61,18 @@ async def test_a_report_is_signed_by_the_edge_for_nothing_else(server: Server) -
     assert answer.next_interval_secs == 30
 
 
+async def test_what_is_as_by_default_is_not_sent_for_older_hubs_refuse_what_they_do_not_know(
+    server: Server,
+) -> None:
+    server.reply(200, json.dumps({"status": "ok"}))
+    async with client(server) as hub:
+        await hub.report_edge(EDGE, REPORT)
+
+    sent = json.loads(server.requests[0].body)
+    assert {"certificates", "certificates_total", "listeners", "is_final"} & sent.keys() == set()
+    assert {"weight", "failing"} & sent["sessions"][0].keys() == set()
+
+
 async def test_a_hub_that_wants_reports_without_a_pause_is_none(server: Server) -> None:
     for seconds in (0, 301):
         server.reply(200, json.dumps({"status": "ok", "next_interval_secs": seconds}))

@@ -28,6 +28,7 @@ from support.tunnel import (
     until,
 )
 
+from towonel.api.certificates.reports import MAX_CERTIFICATES, CertificateReport
 from towonel.api.reports import (
     MAX_SERVICE_TRAFFIC,
     MAX_SESSIONS,
@@ -42,7 +43,13 @@ from towonel.edge.core.session_ways import Lanes
 from towonel.edge.core.traffic import RETENTION_S, Tally, Traffic
 from towonel.edge.data_plane.port_listeners import ListenerFailure
 from towonel.edge.metrics import Metrics, sum_samples
-from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys, fit_services
+from towonel.edge.report_builder import (
+    MAX_CERTIFICATE_BYTES,
+    MAX_REPORT_BYTES,
+    ReportBuilder,
+    fit_keys,
+    fit_services,
+)
 from towonel.edge.sessions import Sessions
 from towonel.edge.streams.session_dialer import SessionDialer
 from towonel.edge.streams.upstream import Upstream
@@ -75,6 +82,10 @@ class Edge:
     now_s: float = 0.0
     lanes: Lanes = NO_LANES
     listeners: dict[str, ListenerFailure | None] = field(default_factory=dict)
+    certificates: list[CertificateReport] = field(default_factory=list)
+
+    async def describe_certificates(self) -> list[CertificateReport]:
+        return self.certificates
 
     async def report(self) -> EdgeReport:
         return await self.observer.build()
@@ -95,6 +106,7 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
         *(sessions, traffic, metrics),
         lambda _: found.lanes,
         lambda: list(found.listeners.items()),
+        lambda: found.describe_certificates(),  # noqa: PLW0108 it is made below
         clock=lambda: found.now_s,
         engine="compiled",
         skew_of=lambda: -1_500,
@@ -341,3 +353,34 @@ def test_as_many_keys_are_taken_as_fit(names: list[str], most: int) -> None:
     if len(keys) < len(names):
         assert taken + len(to_json(sorted(map(str, services))[len(keys)])) + 2 > most
     assert fit_keys(services, most, 2)[0] == keys[:2]
+
+
+def certificates(count: int, error: str = "") -> list[CertificateReport]:
+    names = (f"n{number}.example.eu" for number in range(count))
+    return [CertificateReport(hostname=name, state="failed", error=error) for name in names]
+
+
+async def test_certificates_are_told_to_a_hub_that_takes_them(edge: Edge) -> None:
+    edge.certificates = certificates(2)
+    before = await edge.report()
+    edge.observer.takes_certificates = True
+    after = await edge.report()
+
+    assert (before.certificates, before.certificates_total) == ([], 0)
+    assert (after.certificates, after.certificates_total) == (edge.certificates, 2)
+
+
+@pytest.mark.parametrize("error", ["", '"\u2603' * 150])
+async def test_of_too_many_certificates_the_first_are_told(edge: Edge, error: str) -> None:
+    edge.observer.takes_certificates = True
+    edge.certificates = certificates(MAX_CERTIFICATES + 5, error)
+    report = await edge.report()
+    told, taken = report.certificates, len(report.model_dump_json(exclude_defaults=True).encode())
+
+    assert told == edge.certificates[: len(told)]
+    assert report.certificates_total == MAX_CERTIFICATES + 5
+    assert EdgeReport.model_validate_json(to_json(report)) == report
+    if error:
+        assert MAX_CERTIFICATE_BYTES * 0.9 < taken < MAX_CERTIFICATE_BYTES + 1024
+    else:
+        assert len(told) == MAX_CERTIFICATES

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from towonel.api.certificates.reports import CertificateReport, CertificateRequest
 from towonel.api.reports import EdgeReport
 from towonel.client.hub import HubClient
 from towonel.edge.core.balance import Balancer
@@ -76,8 +77,8 @@ class Pauses:
         await asyncio.sleep(0)
 
 
-def taken(interval_s: int = 10) -> Answer:
-    return 200, to_json({"next_interval_secs": interval_s}), {}
+def taken(interval_s: int = 10, **more: object) -> Answer:
+    return 200, to_json({"next_interval_secs": interval_s, **more}), {}
 
 
 def refused(status: int, code: str, retry_after: str = "") -> Answer:
@@ -85,10 +86,14 @@ def refused(status: int, code: str, retry_after: str = "") -> Answer:
     return status, body, {"retry-after": retry_after}
 
 
+async def certificates() -> list[CertificateReport]:
+    return [CertificateReport(hostname="a.example.eu", state="valid")]
+
+
 def builder_of(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilder:
     sessions = Sessions(RouteTable(), Balancer(), metrics)
     return ReportBuilder(
-        *(sessions, traffic or Traffic(), metrics, lambda _: Lanes(0, 0, 0), tuple),
+        *(sessions, traffic or Traffic(), metrics, lambda _: Lanes(0, 0, 0), tuple, certificates),
         clock=lambda: 0.0,
         engine="python",
         skew_of=lambda: None,
@@ -102,6 +107,7 @@ async def sender_to(
     pauses: Sleep,
     traffic: Traffic | None = None,
     has_ended: asyncio.Event | None = None,
+    requests: list[CertificateRequest] | None = None,
 ) -> AsyncGenerator[ReportSender]:
     transport = httpx.MockTransport(hub)
     async with HubClient("http://localhost", transport=transport, now_ms=lambda: NOW_MS) as client:
@@ -111,6 +117,7 @@ async def sender_to(
             builder_of(metrics, traffic),
             has_ended or asyncio.Event(),
             metrics,
+            requests.extend if requests is not None else lambda _: None,
             rng=Random(1),
             timing=TIMING,
             sleep=pauses,
@@ -268,3 +275,30 @@ async def test_an_edge_that_fails_sends_no_last_report(metrics: Metrics) -> None
             raise KeyError
 
     assert hub.reports == []
+
+
+async def test_certificates_are_told_once_the_hub_says_that_it_takes_them_and_soon(
+    metrics: Metrics,
+) -> None:
+    """One of an older version would refuse the whole report, as it does when it is put back."""
+    takes, older = taken(certificate_requests=[]), taken()
+    hub = Hub([older, takes, takes, older, takes, refused(400, "invalid_request"), older])
+    pauses, _ = await run_reports(hub, metrics, 8)
+
+    told = [len(report.certificates) for report in hub.reports]
+    assert told == [0, 0, 1, 1, 0, 1, 0, 0]
+    assert pauses[2] <= 1.1 < pauses[3]
+
+
+async def test_what_people_ask_of_certificates_is_passed_on(metrics: Metrics) -> None:
+    asked = {"hostname": "a.example.eu", "action": "renew", "reason": "unspecified"}
+    hub, requests = Hub([taken(certificate_requests=[asked]), taken()]), list[CertificateRequest]()
+    pauses = Pauses(2)
+    async with (
+        asyncio.timeout(20),
+        sender_to(hub, metrics, pauses, requests=requests) as sender,
+        send_reports(sender),
+    ):
+        await pauses.over.wait()
+
+    assert [request.model_dump() for request in requests] == [asked]

@@ -11,6 +11,9 @@ from support.pebble import Pebble, pebble
 from support.programs import Program
 from support.stack import Node, Stack, running_stack, service, until
 
+from towonel.api.certificates.items import CertificateItem
+from towonel.client.hub import HubClient
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ORDERS = "towonel_edge_certificate_orders_total"
 CERTIFICATES = "towonel_edge_certificates"
@@ -114,3 +117,40 @@ async def test_many_names_asked_for_at_once_get_a_certificate_each_and_none_twic
     assert all(fetch.result().endswith(b"hello") for fetch in fetches)
     assert await deployment.edge.metric(ORDERS, result="issued") == before + count
     assert await deployment.edge.metric(ORDERS, result="failed") == 0
+
+
+@dataclass
+class Shown:
+    """What a hub shows of a name's certificate."""
+
+    hub: HubClient
+    name: str
+
+    async def find(self, state: str, other_than: str | None = None) -> CertificateItem | None:
+        found = (await self.hub.certificates.list(hostname=self.name)).certificates
+        items = (it for it in found if it.state == state and it.serial != other_than)
+        return next(items, None)
+
+
+@pytest.mark.soak  # edges report every ten seconds
+async def test_the_hub_shows_a_certificate_and_has_it_renewed_and_revoked(
+    deployment: Deployment,
+) -> None:
+    name, trusted = "shown.example.eu", await deployment.authority.clients()
+    await deployment.publish(name)
+    async with deployment.stack.operator() as hub:
+        shown = Shown(hub, name)
+        await until(lambda: shown.find("valid"), within_s=30)
+        first = await shown.find("valid")
+        assert first is not None
+        assert (first.source, "Pebble" in first.issuer) == ("acme", True)
+        await hub.certificates.renew(name)
+        await until(lambda: shown.find("valid", first.serial), within_s=30)
+        await hub.certificates.revoke(name)
+        await until(lambda: shown.find("failed"), within_s=30)
+        with pytest.raises(ssl.SSLError):
+            await deployment.fetch(name, trusted)
+        await hub.certificates.renew(name)
+        await until(lambda: shown.find("valid"), within_s=30)
+
+    assert (await deployment.fetch(name, trusted)).endswith(b"hello")

@@ -87,6 +87,11 @@ COMMANDS = {
     "edge": _group(
         "Edges are the public machines that take clients.", "commands.edge", plural="edges"
     ),
+    "certificate": _group(
+        "Certificates are of names whose TLS ends at edges.",
+        "commands.certificate",
+        plural="certificates",
+    ),
     "port": _group(
         "Ports are kept for a tenant, published or not.", "commands.port", plural="ports"
     ),

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from support.edge_front import Front, Nowhere
 from support.pebble import Pebble, find_ports, pebble
@@ -154,3 +155,24 @@ async def test_strangers_who_offer_the_protocol_get_nothing_and_cause_no_order(
 
     await until(lambda: counted("connections_refused_total", code="no_certificate") == 1)
     assert counted("certificate_orders_total", result="issued") == 0
+
+
+async def test_a_certificate_is_revoked_by_the_account_that_ordered_it_and_by_no_other(
+    edge: Front, issuer: Issuer, authority: Pebble, tmp_path: Path
+) -> None:
+    issuer.consider([Hostname(NAME)])
+    await until(lambda: NAME in edge.plane.certificates.certificates)
+    pem = edge.plane.certificates.certificates[Hostname(NAME)].pem
+    own, other = (
+        Orders(Authority(authority.directory, None, authority.root), tmp_path / folder)
+        for folder in ("certs", "others")
+    )
+    with pytest.raises(OrderError, match="unauthorized"):
+        await asyncio.to_thread(other.revoke, pem, 0)
+    for _ in range(2):  # one that is revoked already is no error
+        await asyncio.to_thread(own.revoke, pem, 1)
+    async with httpx.AsyncClient(verify=authority.trust()) as http:
+        serial = edge.plane.certificates.certificates[Hostname(NAME)].serial
+        shown = (await http.get(f"{authority.management}/cert-status-by-serial/{serial}")).json()
+
+    assert (shown["Status"], shown["Reason"]) == ("Revoked", 1)

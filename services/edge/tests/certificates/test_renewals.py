@@ -15,7 +15,7 @@ WINDOW = Window(NOW, NOW + timedelta(days=2))
 
 
 def make_certificate(name: str, pem: bytes = b"first") -> Certificate:
-    return Certificate(Hostname(name), pem, NOW, NOW + timedelta(days=90), "CN=test", True)
+    return Certificate(Hostname(name), pem, NOW, NOW + timedelta(days=90), "test", True, "01")
 
 
 class Authority:

@@ -97,7 +97,10 @@ async def test_a_certificate_that_cannot_be_used_leaves_the_one_before(
     assert list(store.describe()) == before
     [line] = logs
     assert (line["event"], line["name"]) == ("certificate.unusable", NAME)
-    assert line["reason"] == f"is for {OTHER}, not for {NAME}"
+    assert line["reason"] == store.unusable[NAME] == f"is for {OTHER}, not for {NAME}"
+    put(tmp_path, NAME, authority.issue_cert(NAME))
+    await store.load(tmp_path)
+    assert store.unusable == {}
 
 
 def test_one_that_has_ended_is_forgotten(tmp_path: Path, authority: trustme.CA) -> None:
@@ -110,7 +113,10 @@ def test_one_that_has_ended_is_forgotten(tmp_path: Path, authority: trustme.CA) 
 
     assert loaded == [(CertificateLoaded, NAME)]
     assert (CertificateRemoved, NAME) in store.take()
-    assert store.certificates == {}
+    assert (store.certificates, list(store.expired)) == ({}, [NAME])
+    put(tmp_path, NAME, authority.issue_cert(NAME, not_after=now + timedelta(days=9)))
+    store.apply(read_changes(tmp_path, {}), now + timedelta(hours=2))
+    assert (list(store.certificates), store.expired) == ([NAME], {})
 
 
 def test_a_key_that_everybody_may_read_is_not_used(tmp_path: Path, authority: trustme.CA) -> None:

@@ -22,7 +22,8 @@ RANKS = {"viewer": 1, "operator": 2, "admin": 3}
 FOR_TENANTS = {
     *("list_tenants", "get_tenant", "list_entries", "list_services", "get_service", "list_routes"),
     *("get_route", "list_agents", "get_agent", "list_ports", "get_port_reservation", "whoami"),
-    *("follow_events", "reserve_ports", "release_ports"),
+    *("follow_events", "reserve_ports", "release_ports", "list_certificates", "get_certificate"),
+    *("renew_certificate", "revoke_certificate"),
 }
 OPEN_TO_ALL = {"health", "submit_entry"}  # the body of the second is signed
 IDS = {

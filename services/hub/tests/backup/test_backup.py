@@ -32,7 +32,7 @@ from towonel.hub.backup import backup, check, copy
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import open_for_writing, open_read_only
-from towonel.hub.store.tables import ReportRow
+from towonel.hub.store.tables import CertificateRequestRow, ReportRow
 from towonel.wire.errors import Code, Denied, ProtocolError
 
 WRITES = ("invite.created", "services.published")
@@ -90,6 +90,8 @@ async def test_a_backup_restores_into_either_kind_with_all_that_was_there(
     with open_for_writing(database) as connection:
         report = {"edge_id": b"e", "reported_at_ms": 1, "body": b"\0\xff"}
         connection.execute(insert(ReportRow), report)
+        request = {"edge_id": b"e", "hostname": "a.eu", "action": "renew", "reason": "unspecified"}
+        connection.execute(insert(CertificateRequestRow), {**request, "requested_at_ms": 1})
     path = tmp_path / "hub.tar.gz"
     saved = await asyncio.to_thread(save, database, path)
     restored = await asyncio.to_thread(backup.restore, other, path)

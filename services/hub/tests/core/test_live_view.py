@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from towonel.api.certificates.reports import CertificateReport
 from towonel.api.reports import (
     EdgeReport,
     ListenerReport,
@@ -285,3 +286,22 @@ def test_services_fail_as_edges_say_by_bits_of_what_was_announced() -> None:
     assert agent.services_failing == ("tcp:0", "tcp:1", "tcp:9")
     assert agent.weight == 0
     assert [view.count_failing(TENANT, key) for key in (*keys[:3], "tcp:none")] == [1, 1, 0, 0]
+
+
+def certified(*names: str, issuer: str = "") -> EdgeReport:
+    found = [CertificateReport(hostname=name, state="valid", issuer=issuer) for name in names]
+    return report().model_copy(update={"certificates": found})
+
+
+def test_certificates_of_all_edges_are_in_the_order_of_names_and_edges() -> None:
+    live = view(berlin=certified("b.eu", "a.eu"), paris=certified("a.eu"))
+
+    keys = [(each.report.hostname, each.edge_id) for each in live.certificates]
+    assert keys == [("a.eu", PARIS), ("a.eu", BERLIN), ("b.eu", BERLIN)]
+
+
+def test_of_a_certificate_that_an_edge_reports_twice_the_last_counts() -> None:
+    twice = certified("a.eu", issuer="old").certificates + certified("a.eu").certificates
+    live = view(paris=report().model_copy(update={"certificates": twice}))
+
+    assert [each.report.issuer for each in live.certificates] == [""]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
+from towonel.api.certificates.reports import CertificateReport
 from towonel.api.reports import MAX_PORTS_CHARS, EdgeReport
 from towonel.hub.core.report_filter import filter_report
 from towonel.hub.core.route_history import RouteHistory
@@ -173,3 +174,19 @@ def test_no_report_walks_all_routes() -> None:
     known.routes = routes
 
     assert filtered(MINE, "https:a.eu", known=known).sessions[0].services == ["https:a.eu"]
+
+
+def owners(*certificates: tuple[str, TenantId | None]) -> list[bytes | None]:
+    """Whose the certificates of a report are, after what its edge says."""
+    found = [
+        CertificateReport(hostname=name, state="valid", tenant_id=tenant)
+        for name, tenant in certificates
+    ]
+    report = filtered(MINE).model_copy(update={"certificates": found})
+    return [it.tenant_id for it in filter_report(report, published()).certificates]
+
+
+def test_whose_a_certificate_is_is_what_the_routes_say() -> None:
+    assert owners(("a.eu", MINE), ("x.b.eu", OTHER)) == [MINE, OTHER]
+    assert owners(("a.eu", OTHER), ("x.b.eu", None)) == [MINE, OTHER]
+    assert owners(("c.eu", MINE), ("x.y.b.eu", OTHER), ("eu", None)) == [None, None, None]

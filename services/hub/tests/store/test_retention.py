@@ -13,12 +13,14 @@ from towonel.hub.core.route_history import TAGS
 from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import retention, routes
+from towonel.hub.store.certificate_requests import REQUEST_MS
 from towonel.hub.store.retention import Retention
 from towonel.hub.store.tables import (
     AgentRow,
     AnswerRow,
     AuditRow,
     BlockRow,
+    CertificateRequestRow,
     NonceRow,
     ReportRow,
     RevisionRow,
@@ -69,6 +71,12 @@ KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
     "an edge's report": (
         lambda n, at: ReportRow(edge_id=key(n), reported_at_ms=at, body=b""),
         retention.DAY_MS,
+    ),
+    "a request about a certificate": (
+        lambda n, at: CertificateRequestRow(
+            edge_id=key(n), hostname="a.eu", action="renew", reason="", requested_at_ms=at
+        ),
+        REQUEST_MS,
     ),
     "an audited write": (
         lambda n, at: AuditRow(

@@ -14,6 +14,7 @@ from towonel.api.health import HealthOut
 from towonel.api.services import ServiceItem
 from towonel.api.tenants import TenantStatus
 from towonel.api.traffic import Way
+from towonel.cli.certificates import count_troubles, find_troubles, trouble_rows
 from towonel.cli.command import hub_command
 from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.output import Fields, Output, Rows, now
@@ -105,22 +106,23 @@ async def _status(hub: OperatorClient, counted: Counts) -> Output:
     if not counted:
         counted |= await _count_all(hub)
     agents = await _list_agents(hub)
-    edges, known = await _edges(hub), counted | _count_agents(agents)
+    troubles = await find_troubles(hub)
+    edges, known = await _edges(hub), counted | _count_agents(agents) | count_troubles(troubles)
     document |= known
     document["edges"] = None if edges is None else [e.model_dump(mode="json") for e in edges]
     fields += [(name.replace("_", " "), _format_count(count)) for name, count in known.items()]
     if known.get("services_failing"):
         fields.append(("why failing", _FAILING))
+    tables = [it for it in (_stream_table(agents or []), trouble_rows(troubles or [])) if it.rows]
+    more = [block for table in tables for block in ("", table)]
     if edges is None:
-        return Output(document, Fields(fields), "\nThis key does not show edges.")
+        return Output(document, Fields(fields), "\nThis key does not show edges.", *more)
     if known.get("services_intercepted"):
         fields.append(("why intercepted", _INTERCEPTED))
     if known.get("agents_by_tcp"):
         fields.append(("why tcp", _BY_TCP))
     live = sum(edge.is_live for edge in edges)
     fields.append(("edges live", f"{live} of {_format_count(len(edges), MAX_EDGES)}"))
-    by_stream = _stream_table(agents or [])
-    more = ("", by_stream) if by_stream.rows else ()
     return Output(document, Fields(fields), "", _edge_table(edges), *more)
 
 

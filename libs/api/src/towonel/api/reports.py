@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from towonel.api.bodies import Answer, Request
+from towonel.api.certificates.reports import MAX_CERTIFICATES, CertificateReport, CertificateRequest
 from towonel.api.fields import Hex32, HexCodec
 from towonel.api.services import MAX_SERVICES
 from towonel.api.traffic import EngineName, Way, WayReason
@@ -110,6 +111,8 @@ class EdgeReport(Request):
     many workers have ended three times within five minutes. `engine` carries the bytes of clients; an edge of an
     older version says nothing of it. `clock_skew_ms` is how far the edge's clock is ahead of the hub's, as it finds.
     `sessions_active` counts them all, `sessions`, `tenants` and `services` list as many as fit.
+    `certificates` are as many as fit, those first that somebody has to look at; there are `certificates_total`. Only a
+    hub that names `certificate_requests` in its answers is sent any: one of an older version would refuse the report.
     `is_final` is of an edge that ends: until its next report it is not live.
     """
 
@@ -134,10 +137,18 @@ class EdgeReport(Request):
     listeners: list[ListenerReport] = Field(
         default_factory=list[ListenerReport], max_length=MAX_LISTENERS
     )
+    certificates: list[CertificateReport] = Field(
+        default_factory=list[CertificateReport], max_length=MAX_CERTIFICATES
+    )
+    certificates_total: Count = 0
 
 
 class EdgeReportOut(Answer):
-    """That the hub took a report, and in how many seconds it wants the next one."""
+    """That the hub took a report, and in how many seconds it wants the next one.
+
+    `certificate_requests` are told once; null is of a hub of an older version, which takes no certificates.
+    """
 
     status: Literal["ok"] = "ok"
     next_interval_secs: int = Field(default=10, ge=1, le=MAX_INTERVAL_S)
+    certificate_requests: list[CertificateRequest] | None = None

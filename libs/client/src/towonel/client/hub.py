@@ -146,7 +146,9 @@ class HubClient(OperatorClient):
 
     async def report_edge(self, edge: NodeKey, report: EdgeReport) -> EdgeReportOut:
         """Tell which agents an edge has and what it carried. Denied EDGE_UNKNOWN as to register."""
-        request = self._sign_post("/v1/edges/report", edge, Domain.EDGE_REPORT, report)
+        # Without defaults: a hub of an older version refuses a field that it does not know.
+        body = report.model_dump_json(exclude_defaults=True).encode()
+        request = self._sign_body("/v1/edges/report", edge, Domain.EDGE_REPORT, body)
         request = replace(request, extra_headers={BODY_HASH_HEADER: hash_body(request.body)})
         return await self._transport.fetch(EdgeReportOut, request)
 

@@ -15,7 +15,7 @@ from towonel.api.health import HealthOut
 from towonel.client.agents import Agents
 from towonel.client.audit import Audit
 from towonel.client.edge_invites import EdgeInvites
-from towonel.client.edges import Edges
+from towonel.client.edges import Certificates, Edges
 from towonel.client.invites import Invites
 from towonel.client.keys import Keys
 from towonel.client.ports import Ports
@@ -70,6 +70,7 @@ class OperatorClient:
         self.routes = Routes(self._transport)
         self.agents = Agents(self._transport)
         self.edges = Edges(self._transport)
+        self.certificates = Certificates(self._transport)
         self.ports = Ports(self._transport)
         self.keys = Keys(self._transport)
         self.audit = Audit(self._transport)

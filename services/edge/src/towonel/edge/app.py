@@ -12,6 +12,7 @@ from random import SystemRandom
 import structlog
 from prometheus_client import CollectorRegistry
 
+from towonel.edge.certificates.records import CertificateRecords
 from towonel.edge.certificates.serving import serve_certificates, serve_hub_name
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
@@ -91,6 +92,7 @@ class Edge:
             self.metrics,
             self.plane.live.count_lanes,
             self.plane.ports.describe,
+            CertificateRecords(self.plane.certificates, table, self.metrics).collect,
             clock=time.monotonic,
             engine="compiled" if self.engine is Engine.COMPILED else "python",
             skew_of=lambda: self.clock_skew.skew_ms,

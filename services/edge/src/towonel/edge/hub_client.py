@@ -44,6 +44,7 @@ async def follow_hub(
             edge.reports,
             edge.sessions.has_ended,
             edge.metrics,
+            lambda found: edge.plane.certificates.requests.take(found),  # noqa: PLW0108 set later
             rng=edge.rng,
             timing=timing.reports,
         )

@@ -114,7 +114,16 @@ class Metrics:
         self.certificates = gauge("certificates", "Certificates of names whose TLS ends here.")
         self.certificate_expiry = gauge(
             "certificate_next_expiry_seconds",
-            "Unix time at which the first of these certificates ends; 0 without any.",
+            "Unix time at which the first certificate of a published name ends; 0 without any.",
+        )
+        self.certificates_by_state = gauge(
+            "certificates_by_state",
+            "Published names whose TLS ends here, by the state of their certificate.",
+            "state",
+        )
+        self.certificates_failing = gauge(
+            "certificates_failing",
+            "Those of these names whose last order failed, or whose files cannot be used.",
         )
         self.certificate_orders = counter(
             "certificate_orders",

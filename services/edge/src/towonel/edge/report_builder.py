@@ -5,12 +5,13 @@ left out, and then keys of services, of those sessions that announced the most.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from itertools import islice
 
 from pydantic_core import to_json
 
+from towonel.api.certificates.reports import MAX_CERTIFICATES, CertificateReport
 from towonel.api.reports import (
     MAX_LISTENERS,
     MAX_SERVICE_TRAFFIC,
@@ -46,6 +47,8 @@ SERVICE_TEXTS = 2
 MAX_LISTENER_DETAIL_CHARS = 100  # in ASCII: the system's word
 LISTENER_BYTES = 186
 LISTENER_TEXTS = 6
+MAX_CERTIFICATE_BYTES = 1024 * 1024  # of all certificates, as JSON
+CERTIFICATE_TEXTS = 22
 MAX_SOFTWARE_CHARS = 34  # as many as ours has, with versions to come
 YIELD_EVERY = 250  # items built before clients get their turn: well below a millisecond
 
@@ -59,12 +62,14 @@ class ReportBuilder:
         metrics: the edge's totals.
         lanes_of: returns the lanes of a session.
         listeners: returns the ports of TCP and UDP services, and why each is not listened on, if so.
+        certificates: returns what there is to say of each, the most urgent first.
         clock: seconds, monotonic.
         engine: that carries the bytes of clients.
         skew_of: returns how far this machine's clock is ahead of the hub's, in ms, where that is known.
 
     Attributes:
         is_silent: whether another process of the same edge reports instead.
+        takes_certificates: whether the hub has said that it takes certificates.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class ReportBuilder:
         metrics: Metrics,
         lanes_of: Callable[[bytes], Lanes],
         listeners: Callable[[], Iterable[tuple[PublicName, ListenerFailure | None]]],
+        certificates: Callable[[], Awaitable[Sequence[CertificateReport]]],
         *,
         clock: Callable[[], float],
         engine: EngineName,
@@ -84,8 +90,10 @@ class ReportBuilder:
         self._metrics = metrics
         self._lanes_of = lanes_of
         self._listeners = listeners
+        self._certificates = certificates
         self._ways = SessionWays()
         self.is_silent = False
+        self.takes_certificates = False
         self._clock = clock
         self._engine: EngineName = engine
         self._skew_of = skew_of
@@ -109,12 +117,19 @@ class ReportBuilder:
         left_bytes -= TENANT_BYTES * len(tenants)
         left_texts = MAX_TEXTS - EDGE_TEXTS - TENANT_TEXTS * len(tenants)
         left_texts -= LISTENER_TEXTS * len(listeners)
+        listed, total = sessions[:MAX_SESSIONS], self._traffic.total()
+        known = await self._certificates()  # which are counted, too
+        certificates, taken = await self._fit_certificates(
+            known,
+            left_bytes - SESSION_BYTES * len(listed),
+            left_texts - SESSION_TEXTS * len(listed),
+        )
+        left_texts -= CERTIFICATE_TEXTS * len(certificates)
         reports, left_bytes, left_texts = await self._report_sessions(
-            sessions[:MAX_SESSIONS], left_bytes, left_texts
+            listed, left_bytes - taken, left_texts
         )
         most = min(MAX_SERVICE_TRAFFIC, left_texts // SERVICE_TEXTS)
         services = await fit_services(self._traffic.services(most), left_bytes)
-        total = self._traffic.total()
         return EdgeReport(
             version=self._version,
             started_at_ms=self._started_at_ms,
@@ -132,6 +147,8 @@ class ReportBuilder:
             tenants=tenants,
             services=services,
             listeners=listeners,
+            certificates=certificates,
+            certificates_total=len(known) if self.takes_certificates else 0,
         )
 
     async def _report_listeners(self) -> list[ListenerReport]:
@@ -141,6 +158,24 @@ class ReportBuilder:
                 await asyncio.sleep(0)
             reports.append(_report_listener(name, failure))
         return reports
+
+    async def _fit_certificates(
+        self, known: Sequence[CertificateReport], left_bytes: int, left_texts: int
+    ) -> tuple[list[CertificateReport], int]:
+        """Return the first certificates that fit, and the bytes they take; none for a hub that takes none."""
+        most = min(MAX_CERTIFICATES, max(0, left_texts) // CERTIFICATE_TEXTS)
+        left_bytes = min(left_bytes, MAX_CERTIFICATE_BYTES)
+        fitting: list[CertificateReport] = []
+        taken_bytes = 0
+        for number, record in enumerate(known[:most] if self.takes_certificates else ()):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            size = len(record.model_dump_json(exclude_defaults=True).encode()) + len(",")
+            if taken_bytes + size > left_bytes:
+                break
+            taken_bytes += size
+            fitting.append(record)
+        return fitting, taken_bytes
 
     async def _report_sessions(
         self, sessions: list[Session], left_bytes: int, left_texts: int

@@ -6,19 +6,20 @@ here ends nothing, and a hub that stays unreachable causes one line in the log.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from random import Random
 from typing import Protocol
 
 import structlog
 
+from towonel.api.certificates.reports import CertificateRequest
 from towonel.api.reports import EdgeReport, EdgeReportOut
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.timing import ReportTiming
 from towonel.identity.keys import NodeKey
 from towonel.runtime.backoff import Backoff
-from towonel.wire.errors import Code, TowonelError, Unavailable
+from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -36,6 +37,7 @@ class ReportReceiver(Protocol):
         ...
 
 
+LEARNED_S = 1.0  # until the next report, once the hub has said that it takes certificates
 SILENT_S = 1.0  # between looks at whether it is time to report
 
 
@@ -48,6 +50,7 @@ class ReportSender:
         builder: makes the reports.
         has_ended: is set when a session has ended, and brings the next report forward.
         metrics: counts them.
+        take_requests: takes what people ask of certificates; the hub tells it once.
         rng: spreads the reports of many edges.
         timing: the timers.
         sleep: waits for so many seconds.
@@ -60,6 +63,7 @@ class ReportSender:
         builder: ReportBuilder,
         has_ended: asyncio.Event,
         metrics: Metrics,
+        take_requests: Callable[[Sequence[CertificateRequest]], None],
         *,
         rng: Random,
         timing: ReportTiming,
@@ -70,6 +74,7 @@ class ReportSender:
         self._builder = builder
         self._has_ended = has_ended
         self._metrics = metrics
+        self._take_requests = take_requests
         self._rng = rng
         self._timing = timing
         self._sleep = sleep
@@ -124,9 +129,16 @@ class ReportSender:
             log.debug("report.final_failed", error=type(error).__name__)
 
     async def _send(self, report: EdgeReport) -> float:
-        answer = await self._hub.report_edge(self._key, report)
+        try:
+            answer = await self._hub.report_edge(self._key, report)
+        except Denied:
+            self._builder.takes_certificates = False  # the hub may be of an older version now
+            raise
         self._metrics.reports.labels(Code.NORMAL.word).inc()
-        return answer.next_interval_secs
+        self._take_requests(answer.certificate_requests or ())
+        takes = answer.certificate_requests is not None
+        took, self._builder.takes_certificates = self._builder.takes_certificates, takes
+        return LEARNED_S if takes and not took else answer.next_interval_secs
 
     def _on_failed(self, error: Exception) -> None:
         if isinstance(error, TowonelError):

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
 
 from towonel.wire.names import Hostname
 
@@ -31,6 +32,7 @@ class Certificate:
         not_before, not_after: its life.
         issuer: the authority, as a person reads it.
         is_exclusive: whether it is for this name and for nothing else.
+        serial: its number, in hexadecimal.
     """
 
     name: Hostname
@@ -39,6 +41,7 @@ class Certificate:
     not_after: datetime
     issuer: str
     is_exclusive: bool
+    serial: str
 
 
 def parse_certificate(name: Hostname, chain: bytes, key: bytes) -> Certificate:
@@ -64,7 +67,8 @@ def parse_certificate(name: Hostname, chain: bytes, key: bytes) -> Certificate:
     pem = chain.rstrip() + b"\n" + key
     times = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     is_exclusive = [each.lower() for each in names] == [name] and len(subjects) == 1
-    return Certificate(name, pem, *times, leaf.issuer.rfc4514_string(), is_exclusive)
+    serial = f"{leaf.serial_number:x}"
+    return Certificate(name, pem, *times, _find_issuer(leaf), is_exclusive, serial)
 
 
 def covers(names: Iterable[str], name: Hostname) -> bool:
@@ -79,6 +83,12 @@ def _find_subjects(leaf: x509.Certificate) -> list[x509.GeneralName]:
     except x509.ExtensionNotFound:
         return []
     return list(extension.value)
+
+
+def _find_issuer(leaf: x509.Certificate) -> str:
+    """Return the common name of the authority, as `R11`, or else all that there is of its name."""
+    names = leaf.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else leaf.issuer.rfc4514_string()
 
 
 def _encode(key: object) -> bytes:

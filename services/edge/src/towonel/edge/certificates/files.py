@@ -82,6 +82,16 @@ def write_certificate(folder: Path, name: Hostname, chain: bytes, key: bytes) ->
     secretfile.replace(folder / f"{name}{CHAIN}", chain)
 
 
+def remove_certificate(folder: Path, name: Hostname) -> None:
+    """Remove the files of a name's certificate: the key first, without which it is none.
+
+    Raises:
+        OSError: the folder takes no change.
+    """
+    for suffix in (KEY, CHAIN):
+        (folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+
 def _try_read(folder: Path, name: Hostname) -> Certificate | CertificateError:
     try:
         return read_certificate(folder, name)

@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -9,6 +11,8 @@ from towonel.edge.certificates.acme.authority import LETS_ENCRYPT, STAGING, Auth
 from towonel.edge.certificates.acme.budgets import Budgets
 from towonel.edge.certificates.acme.issuer import FindTenant, Issuer
 from towonel.edge.certificates.acme.name_check import NameCheck
+from towonel.edge.certificates.acme.order_view import OrderView
+from towonel.edge.certificates.acme.requests import CertificateRequests
 from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.core.http.hub_route import HUB
 from towonel.edge.core.route_table import RouteTable
@@ -19,6 +23,9 @@ from towonel.runtime.addresses import parse_address
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 from towonel.wire.routes import TlsMode
+
+if TYPE_CHECKING:
+    from towonel.edge.certificates.acme.orders import Orders
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -34,15 +41,18 @@ async def serve_certificates(
     """Have the certificates of a folder, and order others if there is an authority, for the time of the block."""
     folder, authority = settings.certificate_folder, find_authority(settings)
     metrics.certificates.set_function(lambda: len(store.certificates))
-    metrics.certificate_expiry.set_function(store.find_first_end)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(store.follow(folder))
         if authority is not None:
             find_tenant = make_find_tenant(store, table, sessions)
-            issuer = _make_issuer(store, settings, authority, find_tenant, metrics)
+            orders = _make_orders(authority, folder)
+            issuer = _make_issuer(orders, store, settings, find_tenant, metrics)
             await stack.enter_async_context(issuer.run())
-            store.source = issuer
-            stack.callback(setattr, store, "source", None)
+            requests = CertificateRequests(issuer, store, folder, orders.revoke)
+            await stack.enter_async_context(requests.run())
+            for name, none in (("source", None), ("orders", None), ("requests", store.requests)):
+                stack.callback(setattr, store, name, none)
+            store.source, store.orders, store.requests = issuer, OrderView(issuer), requests
         yield
 
 
@@ -74,17 +84,20 @@ def find_authority(settings: EdgeSettings) -> Authority | None:
     )
 
 
-def _make_issuer(
-    store: CertificateStore,
-    settings: EdgeSettings,
-    authority: Authority,
-    find_tenant: FindTenant,
-    metrics: Metrics,
-) -> Issuer:
+def _make_orders(authority: Authority, folder: Path) -> "Orders":
     # Its library and HTTP client take a quarter of a second and 20 MiB, of which most edges need nothing.
     from towonel.edge.certificates.acme.orders import Orders  # noqa: PLC0415
 
-    orders = Orders(authority, settings.certificate_folder)
+    return Orders(authority, folder)
+
+
+def _make_issuer(
+    orders: "Orders",
+    store: CertificateStore,
+    settings: EdgeSettings,
+    find_tenant: FindTenant,
+    metrics: Metrics,
+) -> Issuer:
     return Issuer(
         orders.order,
         store,
@@ -94,7 +107,7 @@ def _make_issuer(
         metrics,
         check=NameCheck(find_hosts(settings)).check if settings.acme_check_dns else None,
         suggest=orders.suggest,
-        eager=authority.eager,
+        eager=settings.acme_eager,
     )
 
 

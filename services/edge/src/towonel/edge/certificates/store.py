@@ -9,14 +9,18 @@ from typing import Final, Protocol, override
 
 import structlog
 
+from towonel.api.certificates.reports import CertificateRequest
+from towonel.edge.certificates.acme.history import OrderHistory
 from towonel.edge.certificates.certificate import Certificate, CertificateError
 from towonel.edge.certificates.files import (
     FolderChanges,
     Stamp,
     find_stamp,
     read_changes,
+    remove_certificate,
     write_certificate,
 )
+from towonel.edge.core.certificates.fixes import NO_FILES
 from towonel.edge.credentials import read_clock
 from towonel.edge.sessions import SessionObserver
 from towonel.edge.worker.messages import Message
@@ -34,6 +38,7 @@ from towonel.wire.routes import RouteDelta, TlsMode
 from towonel.wire.session.balance_hints import BalanceHints
 
 LOOK_S: Final = 30.0
+_HTTPS: Final = f"{ServiceKind.HTTPS}:"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -50,6 +55,52 @@ class CertificateSource(Protocol):
         ...
 
 
+class OrderRecords(Protocol):
+    """Records of the orders of names."""
+
+    def names(self) -> set[Hostname]:
+        """Return the names that were ordered, or are."""
+        ...
+
+    def history_of(self, name: Hostname) -> OrderHistory:
+        """Return the history of a name's orders."""
+        ...
+
+    def find_refusal(self, name: Hostname) -> str:
+        """Return why a name was not ordered, where that was this edge's own decision."""
+        ...
+
+    def is_ordering(self, name: Hostname) -> bool:
+        """Tell whether an order of a name is under way, or waits for its turn."""
+        ...
+
+    def renews_at(self, certificate: Certificate) -> datetime | None:
+        """Return when a certificate is renewed, if it is."""
+        ...
+
+
+class RequestReceiver(Protocol):
+    """Receiver of what people ask of certificates."""
+
+    def take(self, requests: Iterable[CertificateRequest]) -> None:
+        """Do what is asked, each once."""
+        ...
+
+
+class NoRequests(RequestReceiver):
+    """Receiver at an edge that orders no certificates."""
+
+    @override
+    def take(self, requests: Iterable[CertificateRequest]) -> None:
+        for each in requests:
+            log.warning(
+                "certificate.request_failed",
+                name=each.hostname,
+                action=each.action,
+                reason="no authority is asked here",
+            )
+
+
 class CertificateStore(SessionObserver):
     """Store of an edge's certificates, by exact name.
 
@@ -58,14 +109,24 @@ class CertificateStore(SessionObserver):
 
     Attributes:
         certificates: by name.
+        expired: those that have ended, and nothing has replaced.
+        unusable: why the newest files of a name cannot be used.
+        published: names whose TLS ends here, without those of wildcards.
         source: of others, if there is one.
         hub_name: the hub's own name, once this edge answers it.
+        orders: what is known of them, where certificates are ordered.
+        requests: takes what people ask.
     """
 
     def __init__(self, tell: Callable[[Message], None]) -> None:
         self.certificates: dict[Hostname, Certificate] = {}
+        self.expired: dict[Hostname, Certificate] = {}
+        self.unusable: dict[Hostname, str] = {}
+        self.published: set[Hostname] = set()
         self.source: CertificateSource | None = None
         self.hub_name: Hostname | None = None
+        self.orders: OrderRecords | None = None
+        self.requests: RequestReceiver = NoRequests()
         self._challenges: dict[Hostname, bytes] = {}
         self._tell = tell
         self._stamps: dict[Hostname, Stamp] = {}
@@ -87,15 +148,20 @@ class CertificateStore(SessionObserver):
         if found is not None:
             self._tell(_describe(found))
         elif self.source is None:
-            self.refuse(name, "there are no files of it, and no authority is asked")
+            self.refuse(name, NO_FILES)
         else:
             self.source.want(name, source)
 
     def change(self, delta: RouteDelta) -> None:
         """Get the certificates of names whose TLS ends here now."""
+        changed = {each.key: each for each in delta.routes if each.kind is ServiceKind.HTTPS}
+        for key in (*delta.removed, *changed):
+            self.published.discard(Hostname(key.removeprefix(_HTTPS)))
+        ending = [each for each in changed.values() if each.tls_mode is TlsMode.TERMINATE]
+        names = [Hostname(each.name) for each in ending if not each.name.startswith("*")]
+        self.published.update(names)
         if self.source is not None:
-            names = (each.name for each in delta.routes if each.tls_mode is TlsMode.TERMINATE)
-            self.source.consider(map(Hostname, names))
+            self.source.consider(names)
 
     @override
     def on_admitted(self, session: Session) -> None:
@@ -132,11 +198,6 @@ class CertificateStore(SessionObserver):
         self._tell(ChallengeChanged(name, pem))
 
     # What is in the folder.
-
-    def find_first_end(self) -> float:
-        """Return when the first certificate ends, in Unix seconds; 0 without any."""
-        ends = (each.not_after.timestamp() for each in self.certificates.values())
-        return min(ends, default=0.0)
 
     @contextlib.asynccontextmanager
     async def follow(self, folder: Path, look_s: float = LOOK_S) -> AsyncGenerator[None]:
@@ -175,6 +236,16 @@ class CertificateStore(SessionObserver):
             await asyncio.to_thread(write_certificate, folder, name, chain, key)
             await self._load_changes(folder)
 
+    async def remove(self, folder: Path, name: Hostname) -> None:
+        """Remove the files of a name's certificate, and have it no more.
+
+        Raises:
+            OSError: as of `remove_certificate`.
+        """
+        async with self._loading:
+            await asyncio.to_thread(remove_certificate, folder, name)
+            await self._load_changes(folder)
+
     async def _load_changes(self, folder: Path) -> None:
         try:
             changes = await asyncio.to_thread(read_changes, folder, dict(self._stamps))
@@ -195,19 +266,30 @@ class CertificateStore(SessionObserver):
         for name, found in changes.changed.items():
             if isinstance(found, CertificateError):  # the one before is good until it ends
                 log.warning("certificate.unusable", name=name, reason=str(found))
+                self.unusable[name] = str(found)
             else:
                 self._load(found)
         for name in [each.name for each in self.certificates.values() if each.not_after <= now]:
             log.warning("certificate.expired", name=name)
-            self._remove(name)
+            self.expired[name] = self.certificates[name]
+            self._tell_removed(name)
 
     def _load(self, certificate: Certificate) -> None:
+        self._forget(certificate.name)
         self.certificates[certificate.name] = certificate
         self._tell(_describe(certificate))
         expires_at = certificate.not_after.isoformat()
         log.info("certificate.loaded", name=certificate.name, expires_at=expires_at)
 
     def _remove(self, name: Hostname) -> None:
+        self._forget(name)
+        self._tell_removed(name)
+
+    def _forget(self, name: Hostname) -> None:
+        self.expired.pop(name, None)
+        self.unusable.pop(name, None)
+
+    def _tell_removed(self, name: Hostname) -> None:
         if self.certificates.pop(name, None) is not None:
             self._tell(CertificateRemoved(name))
 

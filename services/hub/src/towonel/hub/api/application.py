@@ -17,6 +17,7 @@ from towonel.hub.api.openapi import document
 from towonel.hub.api.operator import (
     api_keys,
     audit,
+    certificates,
     edge_invites,
     edges,
     invites,
@@ -47,6 +48,7 @@ ROUTERS = (
     route_feed.router,  # before the others of /v1/routes: `feed` is not a route's key
     route_stream.router,
     services.router,
+    certificates.router,
     ports.router,
     api_keys.router,
     audit.router,

@@ -7,6 +7,7 @@ API, which are frozen values without IO: copies of them here would be the same f
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from towonel.api.certificates.reports import CertificateReport
 from towonel.api.reports import (
     EdgeReport,
     ListenerReport,
@@ -57,6 +58,19 @@ class LiveListener:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveCertificate:
+    """Certificate of a name on an edge, as that one reported it, or that it wants one."""
+
+    edge_id: bytes
+    report: CertificateReport
+
+    @property
+    def key(self) -> tuple[str, bytes]:
+        """The name and the edge, by which they are in order."""
+        return self.report.hostname, self.edge_id
+
+
+@dataclass(frozen=True, slots=True)
 class LiveTenant:
     """Tenant with a session or a recent connection on any edge."""
 
@@ -88,7 +102,8 @@ class _EdgeSession:
 class LiveView:
     """View of all fresh reports of edges that have not ended, by id.
 
-    `failing_ports` are the routes of ports, `tcp:2222`, that one of these edges does not listen on.
+    `failing_ports` are the routes of ports, `tcp:2222`, that one of these edges does not listen on; `certificates` are
+    those of all edges, by name and edge.
 
     Args:
         reports: the newest report of each edge.
@@ -118,6 +133,7 @@ class LiveView:
         self.failing_ports = frozenset(
             one.key for _, report in fresh.values() for one in report.listeners if one.code
         )
+        self.certificates = _sort_certificates(fresh)
 
     def agents_serving(self, tenant_id: bytes, key: str) -> tuple[bytes, ...]:
         """Return the agents that serve a service, `https:app.example.eu` or `tcp:ssh`.
@@ -224,6 +240,17 @@ def _index_listeners(
         for one in report.listeners:  # of a port that is named twice, the last one counts
             found.setdefault(one.key, {})[edge, one.ports] = LiveListener(edge, one)
     return {key: tuple(listeners.values()) for key, listeners in found.items()}
+
+
+def _sort_certificates(
+    fresh: Mapping[bytes, tuple[int, EdgeReport]],
+) -> tuple[LiveCertificate, ...]:
+    found = {
+        each.key: each  # of a name that an edge reports twice, the last one counts
+        for edge, (_, report) in fresh.items()
+        for each in (LiveCertificate(edge, one) for one in report.certificates)
+    }
+    return tuple(found[key] for key in sorted(found))
 
 
 def _sorted_ids(ids: Iterable[bytes]) -> tuple[bytes, ...]:

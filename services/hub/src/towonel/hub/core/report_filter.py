@@ -1,25 +1,35 @@
-"""Filter of edge reports: only tenants, services and ports that have routes are found in memory."""
+"""Filter of edge reports: only tenants, services and ports that have routes are found in memory, and whose a name is."""
 
 from collections.abc import Iterable
 
+from towonel.api.certificates.reports import CertificateReport
 from towonel.api.reports import MAX_PORTS_CHARS, EdgeReport, ListenerReport, SessionReport
 from towonel.hub.core.route_history import RouteHistory
 from towonel.wire.addresses import is_port
-from towonel.wire.names import ServiceKind
+from towonel.wire.names import Hostname, ServiceKind, wildcard_of
 from towonel.wire.policy.port_ranges import parse_range
 from towonel.wire.session.balance_hints import to_bits
 
 
 def filter_report(report: EdgeReport, known: RouteHistory) -> EdgeReport:
-    """Return a report without the names, the tenants and the ports that have no route."""
+    """Return a report without the names, the tenants and the ports that have no route.
+
+    Whose the name of a certificate is, is what the routes say. Files of a name without one are nobody's.
+    """
     sessions = [_filter_session(session, known) for session in report.sessions]
     connected = {session.tenant_id for session in sessions}
     tenants = [
         it for it in report.tenants if it.tenant_id in known.tenants or it.tenant_id in connected
     ]
     listeners = _filter_listeners(report.listeners, known)
+    certificates = [_set_owner(each, known) for each in report.certificates]
     return report.model_copy(
-        update={"sessions": sessions, "tenants": tenants, "listeners": listeners}
+        update={
+            "sessions": sessions,
+            "tenants": tenants,
+            "listeners": listeners,
+            "certificates": certificates,
+        }
     )
 
 
@@ -38,6 +48,18 @@ def _is_published(tenant_id: bytes, key: str, known: RouteHistory) -> bool:
     route = known.routes.get(key)  # a port's key has its number, and no agent announces that
     is_name = route is not None and (route.kind, route.tenant_id) == (ServiceKind.HTTPS, tenant_id)
     return is_name or (tenant_id, key) in known.port_services
+
+
+def _set_owner(certificate: CertificateReport, known: RouteHistory) -> CertificateReport:
+    name = Hostname(certificate.hostname)
+    wildcard = wildcard_of(name)
+    route = known.routes.get(f"{ServiceKind.HTTPS}:{name}") or known.routes.get(
+        f"{ServiceKind.HTTPS}:{wildcard}"
+    )
+    owner = None if route is None else route.tenant_id
+    if owner == certificate.tenant_id:  # as a rule
+        return certificate
+    return certificate.model_copy(update={"tenant_id": owner})
 
 
 def _is_port(key: str, known: RouteHistory) -> bool:

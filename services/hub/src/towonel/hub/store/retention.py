@@ -9,6 +9,7 @@ from sqlmodel import SQLModel, and_, col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.route_history import TAGS
+from towonel.hub.store.certificate_requests import REQUEST_MS
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.routes import get_revision
 from towonel.hub.store.tables import (
@@ -16,6 +17,7 @@ from towonel.hub.store.tables import (
     AnswerRow,
     AuditRow,
     BlockRow,
+    CertificateRequestRow,
     NonceRow,
     ReportRow,
     RevisionRow,
@@ -65,6 +67,13 @@ async def prune(write: Write, retention: Retention = Retention()) -> bool:
         ),
         await _delete_before(
             session, ReportRow, col(ReportRow.reported_at_ms), now_ms - REPORT_MS, most
+        ),
+        await _delete_before(
+            session,
+            CertificateRequestRow,
+            col(CertificateRequestRow.requested_at_ms),
+            now_ms - REQUEST_MS,
+            most,
         ),
         await _delete_before(session, AuditRow, col(AuditRow.at_ms), now_ms - audit_ms, most),
         await _delete_tombstones(

@@ -261,6 +261,17 @@ class ReportRow(SQLModel, table=True):
     body: bytes = Field(sa_column=_bytes())  # JSON of an EdgeReport, deflated
 
 
+class CertificateRequestRow(SQLModel, table=True):
+    """Request to renew or revoke a name's certificate, until its edge has been told; the newest of each name."""
+
+    __tablename__: ClassVar[str] = "certificate_requests"
+    edge_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    hostname: str = Field(primary_key=True)
+    action: str
+    reason: str
+    requested_at_ms: int = Field(sa_column=_big(index=True))
+
+
 class ReservationRow(SQLModel, table=True):
     """Port reservation of a tenant, both ends included."""
 

@@ -16,6 +16,7 @@ from towonel.edge.certificates.acme.history import (
     read_histories,
     write_history,
 )
+from towonel.edge.core.certificates.fixes import REVOKED
 from towonel.edge.core.certificates.issuance import Refusal, find_retry, trust_time
 from towonel.wire.names import Hostname
 
@@ -39,6 +40,14 @@ class Histories:
         """Return the history of a name."""
         return self._histories.get(name, NO_ORDERS)
 
+    def names(self) -> set[Hostname]:
+        """Return the names that have one."""
+        return set(self._histories)
+
+    def forgive(self, name: Hostname) -> None:
+        """Let a name be ordered again, whatever failed before, or was revoked; until a restart, unless it is."""
+        self._histories[name] = replace(self.get(name), retry_at=0.0, revoked=False)
+
     async def load(self) -> None:
         """Have all histories that there are."""
         self._histories = await asyncio.to_thread(read_all_histories, self._folder)
@@ -58,12 +67,14 @@ class Histories:
                 yield name
 
     def check(self, name: Hostname) -> None:
-        """Refuse a name whose order has failed, until it is to be tried again.
+        """Refuse a name whose order has failed, until it is to be tried again, or whose certificate was revoked.
 
         Raises:
-            OrderRefused: FAILED_BEFORE.
+            OrderRefused: FAILED_BEFORE, REVOKED.
         """
         history, now = self.get(name), self._clock()
+        if history.revoked:
+            raise OrderRefused(Refusal.REVOKED, REVOKED)
         retry_at = trust_time(history.retry_at, now)
         if retry_at is not None and now < retry_at:
             again = retry_at.isoformat(timespec="seconds")

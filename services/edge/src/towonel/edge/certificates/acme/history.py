@@ -26,6 +26,7 @@ class OrderHistory:
         reason: of the last failure.
         first_at: when the name's first certificate came.
         issued_at: when the last one came, by this machine's clock.
+        revoked: whether its last certificate was revoked: nothing is ordered until somebody asks for it.
     """
 
     issued: bool = False
@@ -34,6 +35,7 @@ class OrderHistory:
     reason: str = ""
     first_at: float = 0.0
     issued_at: float = 0.0
+    revoked: bool = False
 
 
 NO_ORDERS: Final = OrderHistory()
@@ -50,6 +52,7 @@ def read_history(folder: Path, name: Hostname) -> OrderHistory:
             str(found["reason"]),
             float(found.get("first_at", 0.0)),
             float(found.get("issued_at", 0.0)),
+            bool(found.get("revoked", False)),  # which a file of an older version does not have
         )
     except (OSError, ValueError, KeyError, TypeError):
         return NO_ORDERS

@@ -23,6 +23,7 @@ from towonel.edge.certificates.acme.refused_names import RefusedNames
 from towonel.edge.certificates.acme.renewals import Renewals, Suggest
 from towonel.edge.certificates.certificate import Certificate, CertificateError
 from towonel.edge.certificates.store import CertificateSource, CertificateStore
+from towonel.edge.core.certificates.fixes import NO_AGENT
 from towonel.edge.core.certificates.issuance import Life, Refusal, find_renewal, trust_time
 from towonel.edge.core.certificates.order_queue import OrderQueue
 from towonel.edge.credentials import read_clock
@@ -60,6 +61,9 @@ class Issuer(CertificateSource):
         eager: whether one is ordered before a client comes.
         refused_s: for which clients of a name get the reason for which it was not ordered.
         clock: tells the time.
+
+    Attributes:
+        histories, queue, refused: of names: what came of their orders, what is ordered, and what not.
     """
 
     def __init__(
@@ -85,20 +89,21 @@ class Issuer(CertificateSource):
         self._check = check
         self._metrics = metrics
         self._is_eager, self._refused_s, self._clock = eager, refused_s, clock
-        self._histories = Histories(folder, clock)
-        self._refused = RefusedNames()
-        self._queue = OrderQueue[Hostname](MAX_ORDERS, RESERVED_ORDERS, MAX_QUEUED)
+        self.histories = Histories(folder, clock)
+        self.refused = RefusedNames()
+        self.queue = OrderQueue[Hostname](MAX_ORDERS, RESERVED_ORDERS, MAX_QUEUED)
+        self._forced: set[Hostname] = set()  # are renewed before their time
         self._running: set[asyncio.Task[None]] = set()
         self._eager: dict[Hostname, None] = {}
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
-        metrics.certificate_orders_queued.set_function(lambda: len(self._queue))
+        metrics.certificate_orders_queued.set_function(lambda: len(self.queue))
 
     @contextlib.asynccontextmanager
     async def run(self, look_s: float = LOOK_S) -> AsyncGenerator[None]:
         """Issue certificates for the time of the block, and look every `look_s` what is to be renewed."""
-        await self._histories.load()
-        self._budgets.restore(self._histories.find_recent(WEEK_S))
+        await self.histories.load()
+        self._budgets.restore(self.histories.find_recent(WEEK_S))
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             following = [tasks.create_task(self._look_on(look_s))]
@@ -128,25 +133,25 @@ class Issuer(CertificateSource):
         Raises:
             OrderRefused: it is not to be ordered now.
         """
-        if name in self._queue:
-            self._queue.add_waited_for(name)
+        if name in self.queue:
+            self.queue.add_waited_for(name)
             return
         self._find_owner(name)
         self._check_past(name, self._refused_s)
-        if self._tasks is None or self._queue.is_full:
+        if self._tasks is None or self.queue.is_full:
             raise OrderRefused(Refusal.QUEUE, "as many certificates are ordered as can be")
         self._budgets.take_source(source)
-        self._queue.add_waited_for(name)
+        self.queue.add_waited_for(name)
 
     def _check_past(self, name: Hostname, within_s: float) -> None:
         """Refuse a name whose order has failed, or that was refused within so many seconds."""
-        self._histories.check(name)
-        self._refused.check(name, within_s)
+        self.histories.check(name)
+        self.refused.check(name, within_s)
 
     def _find_owner(self, name: Hostname) -> TenantId:
         tenant = self._find_tenant(name)
         if tenant is None:
-            raise OrderRefused(Refusal.NOT_PUBLISHED, "no agent publishes it with terminate")
+            raise OrderRefused(Refusal.NOT_PUBLISHED, NO_AGENT)
         return tenant
 
     @override
@@ -162,7 +167,7 @@ class Issuer(CertificateSource):
 
     async def _look_on(self, look_s: float) -> None:
         while True:
-            await self._histories.learn(self._store.certificates)
+            await self.histories.learn(self._store.certificates)
             self._look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(look_s):
@@ -173,38 +178,58 @@ class Issuer(CertificateSource):
         """Queue the orders that it is time for; one that may not be made now has its turn later."""
         now, certificates = self._clock(), self._store.certificates
         for name in [*self._eager, *certificates]:
-            if name in self._queue:
+            if name in self.queue:
                 continue
             if not self._is_due(name, now) or self._find_tenant(name) is None:
                 self._eager.pop(name, None)
             else:
                 with contextlib.suppress(OrderRefused):
                     self._check_past(name, REFUSED_EAGER_S)
-                    self._queue.add_eager(name)
+                    self.queue.add_eager(name)
         self._start()
 
     def _is_due(self, name: Hostname, now: datetime) -> bool:
         """Tell whether a name has no certificate, or one that was ordered here and is to be renewed."""
         found = self._store.certificates.get(name)
-        if found is None:
+        if found is None or name in self._forced:
             return True
-        history = self._histories.get(name)
-        window = None if self._renewals is None else self._renewals.find_window(found)
-        issued_at = trust_time(history.issued_at, now)
-        life = Life(found.not_before, found.not_after, issued_at, window)
-        return history.issued and now >= find_renewal(name, life)
+        renews_at = self.renews_at(found)
+        return renews_at is not None and now >= renews_at
+
+    def renews_at(self, certificate: Certificate) -> datetime | None:
+        """Return when a certificate is renewed, if it was ordered here."""
+        name, history = certificate.name, self.histories.get(certificate.name)
+        window = None if self._renewals is None else self._renewals.find_window(certificate)
+        issued_at = trust_time(history.issued_at, self._clock())
+        life = Life(certificate.not_before, certificate.not_after, issued_at, window)
+        return find_renewal(name, life) if history.issued else None
+
+    def order_now(self, name: Hostname) -> None:
+        """Order a certificate before its time, and whatever failed before.
+
+        Raises:
+            OrderRefused: it cannot be ordered now.
+        """
+        self._find_owner(name)
+        if self._tasks is None or self.queue.is_full:
+            raise OrderRefused(Refusal.QUEUE, "as many certificates are ordered as can be")
+        self.histories.forgive(name)
+        self.refused.forget(name)
+        self._forced.add(name)
+        self.queue.add_waited_for(name)
+        self._start()
 
     def _find_ours(self) -> Iterator[Certificate]:
         """Yield the certificates that were ordered here."""
         for name, certificate in self._store.certificates.items():
-            if self._histories.get(name).issued:
+            if self.histories.get(name).issued:
                 yield certificate
 
     # Orders.
 
     def _start(self) -> None:
         """Begin the orders that there are places for."""
-        while self._tasks is not None and (name := self._queue.take()) is not None:
+        while self._tasks is not None and (name := self.queue.take()) is not None:
             task = self._tasks.create_task(self._issue(name))
             self._running.add(task)
             task.add_done_callback(self._end)
@@ -215,7 +240,8 @@ class Issuer(CertificateSource):
 
     async def _issue(self, name: Hostname) -> None:
         reason = await self._try(name)
-        self._queue.end(name)  # a client who comes from now on asks anew
+        self._forced.discard(name)
+        self.queue.end(name)  # a client who comes from now on asks anew
         if reason is not None:
             self._store.refuse(name, reason)
 
@@ -234,26 +260,26 @@ class Issuer(CertificateSource):
 
     async def _issue_now(self, name: Hostname) -> None:
         """Order, if nothing is against it, and have what comes."""
-        history = self._histories.get(name)
+        history = self.histories.get(name)
         if self._check is not None:
             await self._check(name)
         self._budgets.take(self._find_owner(name), name, is_renewal=history.issued)
         try:
-            await self._histories.store(name, history)  # what cannot be stored is not ordered
+            await self.histories.store(name, history)  # what cannot be stored is not ordered
             replaced = self._store.certificates.get(name) if history.issued else None
             pair = await self._ordering.fetch(name, replaced)
         except BaseException:
             if not history.issued:
                 self._budgets.put_back(name)
             raise
-        await self._histories.store_issued(name)
-        self._refused.forget(name)
+        await self.histories.store_issued(name)
+        self.refused.forget(name)
         await self._store.put(self._folder, name, *pair)
         log.info("certificate.issued", name=name)
         self._metrics.certificate_orders.labels("issued").inc()
 
     async def _fail(self, name: Hostname, error: Exception) -> str:
-        failed = await self._histories.store_failure(name, error)
+        failed = await self.histories.store_failure(name, error)
         retry_at = datetime.fromtimestamp(failed.retry_at, UTC).isoformat()
         log.warning("certificate.order_failed", name=name, reason=failed.reason, retry_at=retry_at)
         self._metrics.certificate_orders.labels("failed").inc()
@@ -263,7 +289,7 @@ class Issuer(CertificateSource):
 
     def _refuse(self, name: Hostname, refused: OrderRefused) -> str:
         """Remember why a name is not ordered, for clients that come within some seconds."""
-        if self._refused.add(name, refused):
+        if self.refused.add(name, refused):
             log.warning("certificate.order_refused", name=name, reason=str(refused))
         self._count(refused)
         return str(refused)

@@ -31,6 +31,7 @@ _SLOWER: Final = 1.5
 _RATE_LIMITED: Final = "rateLimited"
 _NO_ACCOUNT: Final = "accountDoesNotExist"
 _NOT_READY: Final = "orderNotReady"
+_ALREADY_REVOKED: Final = "alreadyRevoked"
 _ASK_AGAIN_S: Final = 6 * 3600  # where the authority does not say; RFC 9773 §4.3
 _NEVER_SAYS_S: Final = 24 * 3600.0
 _LEAST_AGAIN_S, _MOST_AGAIN_S = 60.0, 24 * 3600.0
@@ -74,6 +75,21 @@ class Orders:
             OrderError: it does not answer as it should.
         """
         return _translate(lambda: self._suggest(pem))
+
+    def revoke(self, pem: bytes, reason: int) -> None:
+        """Revoke a certificate by the account that ordered it (RFC 8555 §7.6); this waits.
+
+        Raises:
+            OrderError: the authority has not revoked it; one that is revoked already is no error.
+        """
+        return _translate(lambda: self._revoke(pem, reason))
+
+    def _revoke(self, pem: bytes, reason: int) -> None:
+        try:
+            self._accounts.open().revoke(x509.load_pem_x509_certificate(pem), reason)
+        except messages.Error as error:
+            if error.code != _ALREADY_REVOKED:
+                raise
 
     def _suggest(self, pem: bytes) -> Suggestion:
         response = self._accounts.open().fetch_renewal(x509.load_pem_x509_certificate(pem))

@@ -50,6 +50,11 @@ class RefusedNames:
         if found is not None and self._clock() - found.at_s < within_s:
             raise OrderRefused(found.refusal, found.reason)
 
+    def find_reason(self, name: Hostname) -> str:
+        """Return why a name was refused last, if that was not forgotten."""
+        found = self._names.get(name)
+        return "" if found is None else found.reason
+
     def forget(self, name: Hostname) -> None:
         """Forget a name that has a certificate."""
         self._names.pop(name, None)

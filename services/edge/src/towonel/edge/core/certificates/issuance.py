@@ -28,6 +28,7 @@ class Refusal(StrEnum):
     TENANT = "tenant_budget"
     DOMAIN = "domain_budget"
     QUEUE = "queue_full"
+    REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True)

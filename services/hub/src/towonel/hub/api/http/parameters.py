@@ -68,6 +68,12 @@ Pattern = Annotated[
 ]
 
 
+ServerName = Annotated[
+    str,
+    Path(max_length=253, description="A name that clients ask for.", examples=["app.example.eu"]),
+]
+
+
 async def _paging(limit: Limit = PAGE, cursor: Cursor = None) -> Paging:
     return Paging(limit, cursor)
 
@@ -117,6 +123,15 @@ async def _tenant_filter(
     return None if tenant_id is None else TenantId(parse_hex(tenant_id, "tenant_id"))
 
 
+async def _edge_filter(
+    edge_id: Annotated[
+        str | None,
+        Query(max_length=64, description="Only on this edge.", json_schema_extra=_HEX_PATTERN),
+    ] = None,
+) -> bytes | None:
+    return None if edge_id is None else parse_hex(edge_id, "edge_id")
+
+
 async def _publisher(
     agent_id: Annotated[
         str | None,
@@ -144,3 +159,4 @@ async def _published_digest(
 Publisher = Annotated[bytes | None, Depends(_publisher)]
 PublishedDigest = Annotated[bytes | None, Depends(_published_digest)]
 OfTenant = Annotated[TenantId | None, Depends(_tenant_filter)]
+OfEdge = Annotated[bytes | None, Depends(_edge_filter)]

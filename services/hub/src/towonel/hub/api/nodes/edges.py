@@ -11,6 +11,7 @@ from towonel.hub.api.http.router import create_router
 from towonel.hub.context import HubDep
 from towonel.hub.core.report_filter import filter_report
 from towonel.hub.operations import register_edge as operations
+from towonel.hub.operations.request_certificate import take_requests
 from towonel.hub.store import routes
 from towonel.identity.signatures import Domain
 
@@ -39,5 +40,6 @@ async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignatur
         known = filter_report(report, hub.route_cache.history)
         async with hub.store.write_fact() as session:
             await operations.store_report(hub, session, signed, known)
+            requests = await take_requests(session, signed.id, hub.now_ms())
         hub.edges_seen[signed.id] = hub.now_ms()
-    return EdgeReportOut()
+    return EdgeReportOut(certificate_requests=requests)

@@ -39,6 +39,7 @@ TAGS = [
     {"name": "routes", "description": "Public names and ports, and whose they are."},
     {"name": "agents", "description": "What runs beside the services."},
     {"name": "edges", "description": "The public machines."},
+    {"name": "certificates", "description": "Of names whose TLS ends at edges."},
     {"name": "ports", "description": "Ports that are kept for tenants."},
     {"name": "keys", "description": "API keys: roles, ends, rotation."},
     {"name": "audit", "description": "Every write: who, what, when, from where."},

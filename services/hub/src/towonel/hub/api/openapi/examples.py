@@ -90,7 +90,22 @@ EXAMPLES: dict[str, Any] = {
             },
             {"key": "udp:5353"},
         ],
+        "certificates": [
+            {
+                "hostname": "app.example.eu",
+                "state": "valid",
+                "source": "acme",
+                "tenant_id": TENANT,
+                "issuer": "R11",
+                "serial": "3f0c9a17d2e84b6650c1a8e7f2b94d3a771",
+                "not_before_ms": 1_795_000_000_000,
+                "not_after_ms": 1_802_776_000_000,
+                "renews_at_ms": 1_800_100_000_000,
+            }
+        ],
+        "certificates_total": 1,
     },
+    "RevocationIn": {"reason": "key_compromise"},
     "DesiredState": {
         "group": "default",
         "services": [

@@ -1,6 +1,7 @@
 """Keyset pagination: a page starts after the last row of the previous one."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -53,7 +54,7 @@ async def page[Row](
     """
     columns: list[Any] = [col(attribute) for attribute in order]
     if paging.cursor is not None:
-        last = _decode(paging.cursor, columns)
+        last = _decode(paging.cursor, [_kind(column) for column in columns])
         bound = tuple_(*columns) < last if descending else tuple_(*columns) > last
         query = query.where(bound)
     ordered = [column.desc() if descending else column for column in columns]
@@ -65,7 +66,24 @@ async def page[Row](
     return Paged(rows, base64url.encode(cbor.encode(values)))
 
 
-def _decode(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
+def page_in_memory[Row](
+    rows: Sequence[Row], paging: Paging, key: Callable[[Row], tuple[str, bytes]]
+) -> Paged[Row]:
+    """Return one page of rows that are in the order of their keys.
+
+    Raises:
+        Denied: INVALID_REQUEST for a cursor of another list.
+    """
+    start = 0
+    if paging.cursor is not None:
+        start = bisect_right(rows, _decode(paging.cursor, [str, bytes]), key=key)
+    found = rows[start : start + paging.limit]
+    if start + paging.limit >= len(rows):
+        return Paged(found, None)
+    return Paged(found, base64url.encode(cbor.encode(list(key(found[-1])))))
+
+
+def _decode(cursor: str, kinds: Sequence[type]) -> tuple[Any, ...]:
     wrong = Denied(Code.INVALID_REQUEST, "cursor: is not a cursor of this list")
     if len(cursor) > MAX_CURSOR_CHARS:
         raise wrong
@@ -76,7 +94,6 @@ def _decode(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
     if not isinstance(decoded, list):
         raise wrong
     values = cast(list[object], decoded)
-    kinds = [_kind(column) for column in columns]
     # Exact types: a bool is an int. No database accepts a number beyond 64 bits.
     fits = [type(value) is kind for value, kind in zip(values, kinds, strict=False)]
     if len(values) != len(kinds) or not all(fits):
