@@ -71,7 +71,9 @@ class Edge:
 
     def have(self, name: Hostname, left_days: float = 60) -> None:
         end = NOW + left_days * DAY
-        self.store.certificates[name] = Certificate(name, b"", end - 90 * DAY, end, "R11", True, "3f")
+        self.store.certificates[name] = Certificate(
+            name, b"", end - 90 * DAY, end, "R11", True, "3f"
+        )
 
     async def collect(self) -> dict[str, CertificateReport]:
         return {each.hostname: each for each in await self._records.collect()}
@@ -110,6 +112,20 @@ async def test_a_name_that_is_published_and_has_none_is_told_with_the_reason(edg
     assert "no authority" in without[A].error
     assert (waiting.state, "first client" in waiting.fix) == ("missing", True)
     assert (ordering.state, ordering.is_ordering) == ("ordering", True)
+
+
+async def test_the_hubs_own_name_is_told_and_watched_although_nobody_publishes_it(
+    edge: Edge, counted: Counted
+) -> None:
+    edge.store.hub_name = A
+    without = await edge.collect()
+    edge.have(A)
+    found = (await edge.collect())[A]
+
+    assert (without[A].state, without[A].tenant_id) == ("failed", None)
+    assert (found.state, found.tenant_id) == ("valid", None)
+    assert counted("certificates_by_state", state="valid") == 1
+    assert counted("certificate_next_expiry_seconds") == (NOW + 60 * DAY).timestamp()
 
 
 async def test_a_failure_is_told_with_its_next_try_also_while_an_older_one_serves(
