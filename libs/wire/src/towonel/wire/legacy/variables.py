@@ -17,7 +17,6 @@ REPLACED_VARIABLES: Mapping[str, str] = {
     "TOWONEL_AGENT_K8S_": _NO_DISCOVERY,
     "TOWONEL_AGENT_RELAY_URL": _NO_RELAYS,
     "TOWONEL_DISABLE_UDP_GSO": "no program here joins datagrams that way; remove it",
-    "TOWONEL_EDGE_HTTP_LISTEN_ADDR": "edges carry TLS only; remove it",
     "TOWONEL_EDGE_HUB_LINK_": _NO_LINK,
     "TOWONEL_EDGE_IROH_PORT": "use TOWONEL_EDGE_SESSION_LISTEN_ADDR, as in 0.0.0.0:443",
     "TOWONEL_EDGE_MAX_UDP_SESSIONS_PER_LISTENER": "an edge bounds the flows of UDP clients by itself; remove it",
@@ -29,7 +28,7 @@ REPLACED_VARIABLES: Mapping[str, str] = {
     "TOWONEL_HUB_KEK_PATH": "the hub's keys are files of the data folder; remove it",
     "TOWONEL_HUB_LEADER_ELECTION": "hubs on one Postgres are equals, without a leader; remove it",
     "TOWONEL_HUB_LINK_": "edges follow the hub over TOWONEL_HUB_LISTEN_ADDR; remove it",
-    "TOWONEL_HUB_MAX_UDP_PORT_RANGE": "a service has one port; remove it, or bound the ports of a tenant by"
+    "TOWONEL_HUB_MAX_UDP_PORT_RANGE": "a range has 512 ports at most; remove it, or bound the ports of a tenant by"
     " TOWONEL_HUB_QUOTA_PORTS",
     "TOWONEL_HUB_OIDC_": _NO_ACCOUNTS,
     "TOWONEL_HUB_OPERATOR_API_KEY": "put the key into a file of mode 0600, and the file's path into"
