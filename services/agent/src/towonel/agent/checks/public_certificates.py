@@ -31,6 +31,7 @@ from towonel.wire.routes import TlsMode
 
 MAX_ADDRESSES: Final = 8  # of one name
 MAX_AT_ONCE: Final = 8
+RECEIVE_BYTES: Final = 16_384
 TRIES: Final = 3  # replicas of an origin, or a renewal, may have two certificates for a moment
 CERTIFICATES: Final = "public certificates"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -191,18 +192,32 @@ class PublicCertificates:
 
     async def _read(self, sock: socket.socket, name: str, header: bytes) -> bytes:
         """Return the certificate that a server has for a name, in DER."""
+        loop, received, to_send = asyncio.get_running_loop(), ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._tls.wrap_bio(received, to_send, server_hostname=name)
         with sock:
-            await asyncio.get_running_loop().sock_sendall(sock, header)
-            _, writer = await asyncio.open_connection(
-                sock=sock, ssl=self._tls, server_hostname=name
-            )
-            try:
-                found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            finally:
-                writer.transport.abort()
-        if not isinstance(found, bytes):
-            raise OSError(f"{name}: a server without a certificate")
+            await loop.sock_sendall(sock, header)
+            while not _shake_hands(tls):
+                await loop.sock_sendall(sock, to_send.read())
+                data = await loop.sock_recv(sock, RECEIVE_BYTES)
+                if not data:
+                    raise ConnectionError(f"{name}: closed within the handshake")
+                received.write(data)
+            await loop.sock_sendall(
+                sock, to_send.read()
+            )  # else the server reports a handshake that failed
+        found = tls.getpeercert(binary_form=True)
+        if found is None:
+            raise ConnectionError(f"{name}: a server without a certificate")
         return found
+
+
+def _shake_hands(tls: ssl.SSLObject) -> bool:
+    """Go on with a handshake, and return whether it is over; else more is to be received."""
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
 
 
 async def _connect(address: SocketAddress) -> socket.socket:
