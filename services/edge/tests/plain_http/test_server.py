@@ -12,7 +12,7 @@ from support.tunnel import until
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.data_plane.sockets import bind_socket
 from towonel.edge.metrics import Metrics
-from towonel.edge.plain_http.admission import BURST, PER_SOURCE, HttpAdmission
+from towonel.edge.plain_http.admission import BURST, PER_SOURCE, REFUSED, HttpAdmission
 from towonel.edge.plain_http.server import HttpServer, HttpTiming
 from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.refusals import Refusals
@@ -83,14 +83,19 @@ class Agents(Upstream):
 
 @contextlib.asynccontextmanager
 async def serving(
-    metrics: Metrics, agents: Agents, *, head_s: float = 20.0, answer_s: float = 20.0
+    metrics: Metrics,
+    agents: Agents,
+    *,
+    head_s: float = 20.0,
+    answer_s: float = 20.0,
+    linger_s: float = 1.0,
 ) -> AsyncIterator[int]:
     table = RouteTable()
     table.apply(RouteDelta(1, snapshot=True, routes=ROUTES))
     server = HttpServer(
         *(table, agents, metrics, Refusals(metrics, 1.0), AccessLogWriter(metrics, 9)),
         log_share=1.0,
-        timing=HttpTiming(head_s, answer_s, 1.0),
+        timing=HttpTiming(head_s, answer_s, linger_s),
         hub_name=Hostname("hub.example.eu"),
     )
     listener = bind_socket("127.0.0.1", 0)
@@ -184,6 +189,21 @@ async def test_a_source_has_so_many_places_and_so_many_requests(
         assert one_more.startswith("HTTP/1.1 429 ")
         await until(lambda: counted("http_requests_total", answer="refused") == PER_SOURCE + 1)
         assert (await ask(port)).startswith("HTTP/1.1 308 ")
+
+
+async def test_of_a_flood_the_edge_holds_no_more_than_it_can_tell_why(
+    metrics: Metrics, counted: Counted
+) -> None:
+    async with serving(metrics, Agents(), linger_s=20.0) as port:
+        count = PER_SOURCE + REFUSED
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+        await until(lambda: counted("http_requests_total", answer="refused") == REFUSED)
+        with contextlib.suppress(ConnectionResetError):
+            assert await ask(port) == ""
+        for _, writer in held:
+            writer.transport.abort()
+
+        assert counted("http_requests_total", answer="refused") >= REFUSED + 1
 
 
 def test_an_address_that_asks_too_often_waits_and_others_do_not() -> None:

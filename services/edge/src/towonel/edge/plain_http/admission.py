@@ -13,6 +13,7 @@ PER_SOURCE: Final = 32  # of them
 PER_S: Final = 20.0  # requests of a source in a second
 BURST: Final = 200.0
 SOURCES: Final = 4096  # whose rates are remembered
+REFUSED: Final = 128  # that are told so at once, for which each has some seconds
 
 
 class HttpAdmission:
@@ -21,6 +22,7 @@ class HttpAdmission:
     def __init__(self) -> None:
         self._clients = 0
         self._sources: dict[str, int] = {}
+        self._refused = 0
         self._rates = KeyedBuckets[str](PER_S, BURST, SOURCES)
 
     @contextlib.contextmanager
@@ -28,7 +30,11 @@ class HttpAdmission:
         """Count a client for the time of the block; yields why it gets no service, if it gets none."""
         code = self._find_excess(source)
         if code is not None:
-            yield code
+            self._refused += 1
+            try:
+                yield code
+            finally:
+                self._refused -= 1
             return
         self._clients += 1
         self._sources[source] = self._sources.get(source, 0) + 1
@@ -39,6 +45,11 @@ class HttpAdmission:
             self._sources[source] -= 1
             if not self._sources[source]:
                 del self._sources[source]
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether so many are being refused that this one is not to be told why."""
+        return self._refused > REFUSED
 
     def _find_excess(self, source: str) -> Code | None:
         if self._clients >= PLACES:

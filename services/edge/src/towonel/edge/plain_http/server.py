@@ -129,7 +129,10 @@ class HttpServer:
     async def _serve(self, client: HttpClient) -> None:
         with self._admission.count(source_of(client.source.ip)) as code:
             if code is not None:
-                await self._refuse(client, Refusal(429, code), "")
+                if self._admission.is_flooded:
+                    self._end(client, "refused", code, "")
+                else:
+                    await self._refuse(client, Refusal(429, code), "")
                 return
             if random.random() < self._log_share:  # noqa: S311 nothing secret
                 client.record = AccessRecord(secrets.token_bytes(16), time.monotonic())
