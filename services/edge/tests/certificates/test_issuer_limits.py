@@ -139,3 +139,23 @@ async def test_a_name_that_has_come_here_is_ordered_and_its_domain_has_paid_noth
         elsewhere.is_here = True
         place.store.want(NAME, "192.0.2.1")
         await until(lambda: place.loaded() == [NAME])
+
+
+async def test_a_check_with_a_bug_costs_one_name_and_not_the_edge(place: Place) -> None:
+    async def check(name: Hostname) -> None:
+        raise ValueError(f"{name} is no name")
+
+    async with place.make(check=check).run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: place.refusals() == [f"{NAME} is no name"])
+
+
+async def test_what_an_authority_says_can_be_sent_to_workers(place: Place) -> None:
+    place.failure = OrderError("half a pair: \ud800" + "x" * 400)
+    async with place.make().run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: bool(place.refusals()))
+
+    [reason] = place.refusals()
+    assert reason.encode().startswith(b"half a pair: ?xxx")
+    assert len(reason) == 300

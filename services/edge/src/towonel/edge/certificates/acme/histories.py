@@ -17,6 +17,7 @@ from towonel.edge.certificates.acme.history import (
     write_history,
 )
 from towonel.edge.core.certificates.issuance import Refusal, find_retry, trust_time
+from towonel.runtime.logs import describe_error
 from towonel.wire.names import Hostname
 
 _REASON_CHARS: Final = 300
@@ -94,8 +95,13 @@ class Histories:
             before,
             failures=failures,
             retry_at=retry_at.timestamp(),
-            reason=str(error)[:_REASON_CHARS],
+            reason=_to_text(error),
         )
         with contextlib.suppress(OSError):  # then it is forgotten at the next start
             await self.store(name, failed)
         return failed
+
+
+def _to_text(error: Exception) -> str:
+    """Return what an error says, of bounded length; halves of surrogate pairs, as JSON may have them, reach no worker."""
+    return describe_error(error)[:_REASON_CHARS].encode(errors="replace").decode()

@@ -14,14 +14,14 @@ from typing import Final, override
 
 import structlog
 
-from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
+from towonel.edge.certificates.acme.authority import OrderRefused
 from towonel.edge.certificates.acme.budgets import WEEK_S, Budgets
 from towonel.edge.certificates.acme.histories import Histories
 from towonel.edge.certificates.acme.order_lock import hold_order
 from towonel.edge.certificates.acme.ordering import Order, Ordering
 from towonel.edge.certificates.acme.refused_names import RefusedNames
 from towonel.edge.certificates.acme.renewals import Renewals, Suggest
-from towonel.edge.certificates.certificate import Certificate, CertificateError
+from towonel.edge.certificates.certificate import Certificate
 from towonel.edge.certificates.store import CertificateSource, CertificateStore
 from towonel.edge.core.certificates.issuance import Life, Refusal, find_renewal, trust_time
 from towonel.edge.core.certificates.order_queue import OrderQueue
@@ -228,7 +228,7 @@ class Issuer(CertificateSource):
                     await self._issue_now(name)
         except OrderRefused as refused:
             return self._refuse(name, refused)
-        except (OrderError, CertificateError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 what is wrong with one name must not end the edge
             return await self._fail(name, error)
         return None
 

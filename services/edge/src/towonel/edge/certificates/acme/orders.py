@@ -19,7 +19,7 @@ from towonel.edge.certificates.acme.challenge import (
     make_request,
 )
 from towonel.edge.certificates.acme.client import Client, TlsAlpn01
-from towonel.edge.core.certificates.issuance import Window
+from towonel.edge.core.certificates.issuance import make_window
 from towonel.edge.credentials import read_clock
 from towonel.runtime.secretfile import SecretFileError
 
@@ -82,7 +82,7 @@ class Orders:
         found: Any = messages.RenewalInfo.from_json(response.json())
         again = client.ClientV2.retry_after(response, _ASK_AGAIN_S)
         again_s = again.timestamp() - time.time_ns() / 1e9
-        window = Window(found.suggested_window.start, found.suggested_window.end)
+        window = make_window(found.suggested_window.start, found.suggested_window.end)
         return Suggestion(window, min(max(again_s, _LEAST_AGAIN_S), _MOST_AGAIN_S))
 
     def _order_by_account(

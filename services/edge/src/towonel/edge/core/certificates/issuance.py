@@ -38,6 +38,13 @@ class Window:
     end: datetime
 
 
+def make_window(start: datetime | None, end: datetime | None) -> Window | None:
+    """Return a window, unless an authority has left out a part of it, or its time zone."""
+    if start is None or end is None or start.tzinfo is None or end.tzinfo is None:
+        return None
+    return Window(start, end)
+
+
 @dataclass(frozen=True, slots=True)
 class Life:
     """Life of a name's certificate.
