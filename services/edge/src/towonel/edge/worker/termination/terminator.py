@@ -81,7 +81,7 @@ class Terminator:
         context = self._find_context(name)
         if context is None and service.is_orphan:
             raise Unavailable(Code.NO_CERTIFICATE, name)
-        if context is None and self._count_waiting() >= service.start.certificate_clients:
+        if context is None and not self._has_room():
             raise Unavailable(Code.OVERLOADED, "clients that wait for a certificate")
         terminated = self._replace(client)
         terminated.follow_route(client)
@@ -113,6 +113,14 @@ class Terminator:
         client.shake_hands(sock, ends=ends)
 
     # Clients that wait for a certificate.
+
+    def _has_room(self) -> bool:
+        """Tell whether one more may wait; those that have gone make room, and their names stay asked for."""
+        at_most, arriving = self._service.start.certificate_clients, self._service.arriving
+        if self._count_waiting() >= at_most:
+            for name, clients in self._waiting.items():
+                self._waiting[name] = {each: None for each in clients if each in arriving}
+        return self._count_waiting() < at_most
 
     def _count_waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
