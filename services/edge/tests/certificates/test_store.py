@@ -15,7 +15,7 @@ from support.tunnel import until
 
 from towonel.edge.certificates.acme.challenge import encode_key
 from towonel.edge.certificates.certificate import MAX_PEM_BYTES, CertificateError, parse_certificate
-from towonel.edge.certificates.files import read_changes
+from towonel.edge.certificates.files import FolderChanges, read_changes
 from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.worker.messages import Message
 from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
@@ -114,6 +114,26 @@ def test_one_that_has_ended_is_forgotten(tmp_path: Path, authority: trustme.CA) 
     assert loaded == [(CertificateLoaded, NAME)]
     assert (CertificateRemoved, NAME) in store.take()
     assert store.certificates == {}
+
+
+def test_one_that_has_ended_by_a_wrong_clock_is_had_again(
+    tmp_path: Path, authority: trustme.CA
+) -> None:
+    store = Store()
+    now = datetime.now(UTC)
+    put(tmp_path, NAME, authority.issue_cert(NAME))
+    changes = read_changes(tmp_path, {})
+    store.apply(changes, now + timedelta(days=365 * 1000))
+    ended = dict(store.certificates)
+    unchanged = FolderChanges(changes.stamps, {})
+    store.apply(unchanged, now)
+
+    assert ended == {}
+    assert set(store.certificates) == {NAME}
+    store.apply(unchanged, now + timedelta(days=365 * 1000))
+    store.apply(FolderChanges({}, {}), now + timedelta(days=365 * 1000))
+    store.apply(FolderChanges({}, {}), now)
+    assert store.certificates == {}  # its files have gone meanwhile
 
 
 def test_a_key_that_everybody_may_read_is_not_used(tmp_path: Path, authority: trustme.CA) -> None:

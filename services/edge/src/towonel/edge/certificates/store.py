@@ -63,6 +63,7 @@ class CertificateStore(SessionObserver):
 
     def __init__(self, tell: Callable[[Message], None]) -> None:
         self.certificates: dict[Hostname, Certificate] = {}
+        self._ended: dict[Hostname, Certificate] = {}
         self.source: CertificateSource | None = None
         self._challenges: dict[Hostname, bytes] = {}
         self._tell = tell
@@ -186,7 +187,7 @@ class CertificateStore(SessionObserver):
         self.apply(changes, read_clock())
 
     def apply(self, changes: FolderChanges, now: datetime) -> None:
-        """Have what has changed, and forget what is there no more, or has ended."""
+        """Have what has changed, and forget what is there no more, or has ended; by a clock that is set back, it has not."""
         for name in self._stamps.keys() - changes.stamps:
             self._remove(name)
         self._stamps = dict(changes.stamps)
@@ -195,16 +196,21 @@ class CertificateStore(SessionObserver):
                 log.warning("certificate.unusable", name=name, reason=str(found))
             else:
                 self._load(found)
-        for name in [each.name for each in self.certificates.values() if each.not_after <= now]:
-            log.warning("certificate.expired", name=name)
-            self._remove(name)
+        for found in [each for each in self._ended.values() if each.not_after > now]:
+            self._load(found)
+        for found in [each for each in self.certificates.values() if each.not_after <= now]:
+            log.warning("certificate.expired", name=found.name)
+            self._remove(found.name)
+            self._ended[found.name] = found
 
     def _load(self, certificate: Certificate) -> None:
+        self._ended.pop(certificate.name, None)
         self.certificates[certificate.name] = certificate
         self._tell(CertificateLoaded(certificate.name, certificate.pem))
         expires_at = certificate.not_after.isoformat()
         log.info("certificate.loaded", name=certificate.name, expires_at=expires_at)
 
     def _remove(self, name: Hostname) -> None:
+        self._ended.pop(name, None)
         if self.certificates.pop(name, None) is not None:
             self._tell(CertificateRemoved(name))
