@@ -7,6 +7,7 @@ import pytest
 from support.issuing import NAME, Place
 from support.tunnel import until
 
+from towonel.edge.certificates import files, store
 from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
 from towonel.edge.certificates.acme.budgets import PER_SOURCE, PER_TENANT
 from towonel.edge.certificates.acme.issuer import Issuer
@@ -159,3 +160,32 @@ async def test_what_an_authority_says_can_be_sent_to_workers(place: Place) -> No
     [reason] = place.refusals()
     assert reason.encode().startswith(b"half a pair: ?xxx")
     assert len(reason) == 300
+
+
+async def test_no_more_is_ordered_than_the_folder_is_read_for(
+    place: Place, issuer: Issuer, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MAX_CERTIFICATES", 1)
+    [other] = place.publish(["a.example.eu"])
+    place.store.want(NAME, "192.0.2.1")
+    await until(lambda: place.loaded() == [NAME])
+    place.store.want(other, "192.0.2.1")
+    await until(lambda: counted(REFUSED, reason="folder_full") == 1)
+    place.now += timedelta(days=61)
+    await until(lambda: place.loaded() == [NAME, NAME])  # a renewal
+
+    assert place.orders == [NAME, NAME]
+    assert "the folder has" in place.refusals()[0]
+
+
+async def test_one_that_cannot_be_loaded_is_a_failure_and_its_clients_get_an_answer(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_CERTIFICATES", 0)
+    async with place.make().run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: len(place.refusals()) == 1)
+        place.store.want(NAME, "192.0.2.1")
+
+    assert place.orders == [NAME]
+    assert all("cannot be loaded" in each for each in place.refusals())

@@ -11,6 +11,7 @@ import structlog
 
 from towonel.edge.certificates.certificate import Certificate, CertificateError
 from towonel.edge.certificates.files import (
+    MAX_CERTIFICATES,
     FolderChanges,
     Stamp,
     find_stamp,
@@ -70,6 +71,10 @@ class CertificateStore(SessionObserver):
         self._stamps: dict[Hostname, Stamp] = {}
         self._failure = ""
         self._loading = asyncio.Lock()
+
+    def has_room_for(self, name: Hostname) -> bool:
+        """Tell whether the certificate of a name would be read, once it is in the folder."""
+        return name in self._stamps or len(self._stamps) < MAX_CERTIFICATES
 
     def describe(self) -> Iterator[Message]:
         """Yield what a worker that starts is to know."""

@@ -21,7 +21,8 @@ from towonel.edge.certificates.acme.order_lock import hold_order
 from towonel.edge.certificates.acme.ordering import Order, Ordering
 from towonel.edge.certificates.acme.refused_names import RefusedNames
 from towonel.edge.certificates.acme.renewals import Renewals, Suggest
-from towonel.edge.certificates.certificate import Certificate
+from towonel.edge.certificates.certificate import Certificate, CertificateError
+from towonel.edge.certificates.files import MAX_CERTIFICATES
 from towonel.edge.certificates.store import CertificateSource, CertificateStore
 from towonel.edge.core.certificates.issuance import Life, Refusal, find_renewal, trust_time
 from towonel.edge.core.certificates.order_queue import OrderQueue
@@ -235,6 +236,8 @@ class Issuer(CertificateSource):
     async def _issue_now(self, name: Hostname) -> None:
         """Order, if nothing is against it, and have what comes."""
         history = self._histories.get(name)
+        if not self._store.has_room_for(name):
+            raise OrderRefused(Refusal.FOLDER, f"the folder has {MAX_CERTIFICATES} certificates")
         if self._check is not None:
             await self._check(name)
         self._budgets.take(self._find_owner(name), name, is_renewal=history.issued)
@@ -249,6 +252,8 @@ class Issuer(CertificateSource):
         await self._histories.store_issued(name)
         self._refused.forget(name)
         await self._store.put(self._folder, name, *pair)
+        if name not in self._store.certificates:
+            raise CertificateError("it was issued, and cannot be loaded from the folder")
         log.info("certificate.issued", name=name)
         self._metrics.certificate_orders.labels("issued").inc()
 

@@ -28,6 +28,7 @@ class Refusal(StrEnum):
     TENANT = "tenant_budget"
     DOMAIN = "domain_budget"
     QUEUE = "queue_full"
+    FOLDER = "folder_full"
 
 
 @dataclass(frozen=True, slots=True)
