@@ -98,9 +98,11 @@ class Orders:
         return self._order(name, present, replaced)
 
     def _order(self, name: str, present: Present, replaced: bytes | None) -> tuple[bytes, bytes]:
-        acme = self._accounts.open()
-        key = ec.generate_private_key(ec.SECP256R1())
         until = time.monotonic() + self._order_s
+        acme = self._accounts.open()
+        if time.monotonic() >= until:  # others were opening the account for so long
+            raise OrderError("the authority has not opened the account in time")
+        key = ec.generate_private_key(ec.SECP256R1())
         before = None if replaced is None else x509.load_pem_x509_certificate(replaced)
         order: Any = acme.begin_order(make_request(name, key), name, before)
         for authorization in order.authorizations:
