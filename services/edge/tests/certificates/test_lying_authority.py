@@ -27,7 +27,7 @@ async def lying(authority: trustme.CA, folder: Path, head: bytes) -> AsyncIterat
     authority.cert_pem.write_to_path(str(root))
     authority.issue_cert("127.0.0.1").configure_cert(context)
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             writer.write(head)
             for _ in range(64 * MAX_ANSWER_BYTES // 4096):

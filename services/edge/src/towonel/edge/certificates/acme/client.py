@@ -63,7 +63,7 @@ class _Adapter(HTTPAdapter):
                 raise requests.exceptions.ContentDecodingError(
                     f"the answer has more than {MAX_ANSWER_BYTES} bytes"
                 )
-        response._content = bytes(content)  # type: ignore[attr-defined]  # noqa: SLF001 as the library keeps what was read
+        response._content = bytes(content)  # noqa: SLF001 as the library keeps what was read
         return response
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from towonel.edge.certificates.acme.history import (
     read_histories,
     write_history,
 )
+from towonel.edge.certificates.certificate import Certificate
 from towonel.edge.core.certificates.issuance import Refusal, find_retry, trust_time
 from towonel.runtime.logs import describe_error
 from towonel.wire.names import Hostname
@@ -44,11 +45,24 @@ class Histories:
         """Have all histories that there are."""
         self._histories = await asyncio.to_thread(read_all_histories, self._folder)
 
-    async def learn(self, names: Collection[Hostname]) -> None:
+    def is_ours(self, certificate: Certificate) -> bool:
+        """Tell whether a certificate is the one that was ordered here, not one that was put there by hand."""
+        history = self.get(certificate.name)
+        return history.issued and history.ends_at in {0.0, certificate.not_after.timestamp()}
+
+    async def learn(self, certificates: Iterable[Certificate]) -> None:
         """Have the histories of certificates that another process has put there, and may have ordered."""
-        if new := [name for name in names if name not in self._histories]:
-            found = await asyncio.to_thread(read_histories, self._folder, new)
-            self._histories = found | self._histories
+        before = {
+            each.name: self._histories.get(each.name)
+            for each in certificates
+            if each.name not in self._histories
+            or (self._histories[each.name].issued and not self.is_ours(each))
+        }
+        if before:
+            found = await asyncio.to_thread(read_histories, self._folder, before)
+            for name, history in found.items():
+                if self._histories.get(name) is before[name]:  # else it is newer than the file was
+                    self._histories[name] = history
 
     def find_recent(self, within_s: float) -> Iterator[Hostname]:
         """Yield the names whose first certificate came within so many seconds."""
@@ -79,11 +93,13 @@ class Histories:
         self._histories[name] = history
         await asyncio.to_thread(write_history, self._folder, name, history)
 
-    async def store_issued(self, name: Hostname) -> None:
+    async def store_issued(self, name: Hostname, ends_at: datetime) -> None:
         """Remember that a certificate has come; as `store`."""
         now_s = self._clock().timestamp()
         first_at = self.get(name).first_at or now_s
-        await self.store(name, OrderHistory(issued=True, first_at=first_at, issued_at=now_s))
+        ends_s = ends_at.timestamp()
+        issued = OrderHistory(issued=True, first_at=first_at, issued_at=now_s, ends_at=ends_s)
+        await self.store(name, issued)
 
     async def store_failure(self, name: Hostname, error: Exception) -> OrderHistory:
         """Remember that an order has failed, and return what there is to be said of it."""

@@ -26,6 +26,7 @@ class OrderHistory:
         reason: of the last failure.
         first_at: when the name's first certificate came.
         issued_at: when the last one came, by this machine's clock.
+        ends_at: when that one ends: another was put there by hand.
     """
 
     issued: bool = False
@@ -34,6 +35,7 @@ class OrderHistory:
     reason: str = ""
     first_at: float = 0.0
     issued_at: float = 0.0
+    ends_at: float = 0.0
 
 
 NO_ORDERS: Final = OrderHistory()
@@ -48,8 +50,7 @@ def read_history(folder: Path, name: Hostname) -> OrderHistory:
             int(found["failures"]),
             float(found["retry_at"]),
             str(found["reason"]),
-            float(found.get("first_at", 0.0)),
-            float(found.get("issued_at", 0.0)),
+            *(float(found.get(field, 0.0)) for field in ("first_at", "issued_at", "ends_at")),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return NO_ORDERS

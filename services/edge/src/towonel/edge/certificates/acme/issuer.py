@@ -21,7 +21,7 @@ from towonel.edge.certificates.acme.order_lock import hold_order
 from towonel.edge.certificates.acme.ordering import Order, Ordering
 from towonel.edge.certificates.acme.refused_names import RefusedNames
 from towonel.edge.certificates.acme.renewals import Renewals, Suggest
-from towonel.edge.certificates.certificate import Certificate, CertificateError
+from towonel.edge.certificates.certificate import Certificate, CertificateError, parse_certificate
 from towonel.edge.certificates.files import MAX_CERTIFICATES
 from towonel.edge.certificates.store import CertificateSource, CertificateStore
 from towonel.edge.core.certificates.issuance import Life, Refusal, find_renewal, trust_time
@@ -163,7 +163,7 @@ class Issuer(CertificateSource):
 
     async def _look_on(self, look_s: float) -> None:
         while True:
-            await self._histories.learn(self._store.certificates)
+            await self._histories.learn([*self._store.certificates.values()])
             self._look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(look_s):
@@ -193,13 +193,11 @@ class Issuer(CertificateSource):
         window = None if self._renewals is None else self._renewals.find_window(found)
         issued_at = trust_time(history.issued_at, now)
         life = Life(found.not_before, found.not_after, issued_at, window)
-        return history.issued and now >= find_renewal(name, life)
+        return self._histories.is_ours(found) and now >= find_renewal(name, life)
 
     def _find_ours(self) -> Iterator[Certificate]:
         """Yield the certificates that were ordered here."""
-        for name, certificate in self._store.certificates.items():
-            if self._histories.get(name).issued:
-                yield certificate
+        return filter(self._histories.is_ours, self._store.certificates.values())
 
     # Orders.
 
@@ -249,7 +247,8 @@ class Issuer(CertificateSource):
             if not history.issued:
                 self._budgets.put_back(name)
             raise
-        await self._histories.store_issued(name)
+        ends_at = parse_certificate(name, *pair).not_after
+        await self._histories.store_issued(name, ends_at)
         self._refused.forget(name)
         await self._store.put(self._folder, name, *pair)
         if name not in self._store.certificates:
