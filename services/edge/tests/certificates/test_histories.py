@@ -51,3 +51,20 @@ async def test_a_certificate_that_another_process_has_ordered_is_known(tmp_path:
     assert not by_hand
     assert histories.is_ours(later)
     assert histories.get(NAME) == history
+
+
+async def test_names_that_failed_long_ago_are_forgotten_with_their_files(tmp_path: Path) -> None:
+    days = dict.fromkeys(("old.eu", "new.eu", "had.eu", "ahead.eu"), timedelta(days=8))
+    days |= {"new.eu": timedelta(days=6), "ahead.eu": timedelta(days=-8)}
+    for name, ago in days.items():
+        first_at = 1.0 if name == "had.eu" else 0.0
+        history = OrderHistory(False, 3, (NOW - ago).timestamp(), "caa", first_at)
+        write_history(tmp_path, Hostname(name), history)
+    histories = Histories(tmp_path, lambda: NOW)
+    await histories.load()
+    for _ in range(2):
+        await histories.forget_old()
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["had.eu.acme", "new.eu.acme"]
+    assert histories.get(Hostname("old.eu")).failures == 0
+    assert histories.get(Hostname("new.eu")).failures == 3

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from copy import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from towonel.edge.certificates.acme.history import (
     OrderHistory,
     read_all_histories,
     read_histories,
+    remove_histories,
     write_history,
 )
 from towonel.edge.certificates.certificate import Certificate
@@ -22,6 +23,7 @@ from towonel.runtime.logs import describe_error
 from towonel.wire.names import Hostname
 
 _REASON_CHARS: Final = 300
+_OLD: Final = timedelta(days=7)
 
 
 class Histories:
@@ -63,6 +65,15 @@ class Histories:
             for name, history in found.items():
                 if self._histories.get(name) is before[name]:  # else it is newer than the file was
                     self._histories[name] = history
+
+    async def forget_old(self) -> None:
+        """Forget names that never had a certificate, and were to be tried again long ago: below a wildcard are any."""
+        now = self._clock()
+        old = [name for name, history in self._histories.items() if _is_old(history, now)]
+        for name in old:
+            del self._histories[name]
+        if old:
+            await asyncio.to_thread(remove_histories, self._folder, old)
 
     def find_recent(self, within_s: float) -> Iterator[Hostname]:
         """Yield the names whose first certificate came within so many seconds."""
@@ -116,6 +127,13 @@ class Histories:
         with contextlib.suppress(OSError):  # then it is forgotten at the next start
             await self.store(name, failed)
         return failed
+
+
+def _is_old(history: OrderHistory, now: datetime) -> bool:
+    if history.first_at or not history.failures:
+        return False
+    retry_at = trust_time(history.retry_at, now)
+    return retry_at is None or now - retry_at > _OLD
 
 
 def _to_text(error: Exception) -> str:

@@ -3,6 +3,7 @@
 It is a file beside the certificate, `<name>.acme`, so that a restart forgets no failure.
 """
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -73,3 +74,10 @@ def write_history(folder: Path, name: Hostname, history: OrderHistory) -> None:
         OSError: as of `secretfile.replace`.
     """
     secretfile.replace(folder / f"{name}{SUFFIX}", json.dumps(asdict(history)).encode())
+
+
+def remove_histories(folder: Path, names: Iterable[Hostname]) -> None:
+    """Remove the histories of names, as far as that can be done."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            (folder / f"{name}{SUFFIX}").unlink()

@@ -163,6 +163,7 @@ class Issuer(CertificateSource):
 
     async def _look_on(self, look_s: float) -> None:
         while True:
+            await self._histories.forget_old()
             await self._histories.learn([*self._store.certificates.values()])
             self._look()
             with contextlib.suppress(TimeoutError):
