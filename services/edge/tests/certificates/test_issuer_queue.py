@@ -115,3 +115,16 @@ async def test_what_a_process_has_ordered_that_is_gone_the_next_one_renews(
     await place.store.load(place.folder)
     place.now += timedelta(days=61)
     await until(lambda: place.orders == [NAME])
+
+
+async def test_a_name_that_appears_is_looked_at_without_all_others(place: Place) -> None:
+    [other] = place.publish(["other.example.eu"])
+    issuer = place.make()
+    async with issuer.run(look_s=30):
+        issuer.consider([NAME])
+        await until(lambda: place.loaded() == [NAME])
+        place.now += timedelta(days=61)  # when it is to be renewed
+        issuer.consider([other])
+        await until(lambda: place.loaded() == [NAME, other])
+
+    assert place.orders == [NAME, other]

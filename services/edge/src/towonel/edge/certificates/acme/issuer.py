@@ -91,6 +91,7 @@ class Issuer(CertificateSource):
         self._queue = OrderQueue[Hostname](MAX_ORDERS, RESERVED_ORDERS, MAX_QUEUED)
         self._running: set[asyncio.Task[None]] = set()
         self._eager: dict[Hostname, None] = {}
+        self._new: dict[Hostname, None] = {}  # of these, since the last look
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         metrics.certificate_orders_queued.set_function(lambda: len(self._queue))
@@ -156,7 +157,7 @@ class Issuer(CertificateSource):
         if self._is_eager:
             for name in names:
                 if not name.startswith("*") and len(self._eager) < MAX_EAGER:
-                    self._eager[name] = None
+                    self._eager[name] = self._new[name] = None
             self._changed.set()
 
     # What is due.
@@ -165,16 +166,24 @@ class Issuer(CertificateSource):
         while True:
             await self._histories.forget_old()
             await self._histories.learn([*self._store.certificates.values()])
-            self._look()
+            self._look([*self._eager, *self._store.certificates])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(look_s):
-                    await self._changed.wait()
-            self._changed.clear()
+                    await self._look_at_new()
 
-    def _look(self) -> None:
+    async def _look_at_new(self) -> None:
+        """Look at names as they appear: at these alone, since agents come and go often, and certificates are many."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            names = list(self._new)
+            self._new.clear()
+            self._look(names)
+
+    def _look(self, names: Iterable[Hostname]) -> None:
         """Queue the orders that it is time for; one that may not be made now has its turn later."""
-        now, certificates = self._clock(), self._store.certificates
-        for name in [*self._eager, *certificates]:
+        now = self._clock()
+        for name in names:
             if name in self._queue:
                 continue
             if not self._is_due(name, now) or self._find_tenant(name) is None:
