@@ -29,7 +29,7 @@ async def serve_certificates(
     """Have the certificates of a folder, and order others if there is an authority, for the time of the block."""
     folder, authority = settings.certificate_folder, find_authority(settings)
     metrics.certificates.set_function(lambda: len(store.certificates))
-    metrics.certificate_expiry.set_function(store.find_first_end)
+    metrics.certificate_expiry.set_function(lambda: _find_first_end(store))
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(store.follow(folder))
         if authority is not None:
@@ -39,6 +39,12 @@ async def serve_certificates(
             store.source = issuer
             stack.callback(setattr, store, "source", None)
         yield
+
+
+def _find_first_end(store: CertificateStore) -> float:
+    """Return when the first certificate ends, in Unix seconds; 0 without any."""
+    ends = (each.not_after.timestamp() for each in store.certificates.values())
+    return min(ends, default=0.0)
 
 
 def find_authority(settings: EdgeSettings) -> Authority | None:

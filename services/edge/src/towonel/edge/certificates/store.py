@@ -137,11 +137,6 @@ class CertificateStore(SessionObserver):
 
     # What is in the folder.
 
-    def find_first_end(self) -> float:
-        """Return when the first certificate ends, in Unix seconds; 0 without any."""
-        ends = (each.not_after.timestamp() for each in self.certificates.values())
-        return min(ends, default=0.0)
-
     @contextlib.asynccontextmanager
     async def follow(self, folder: Path, look_s: float = LOOK_S) -> AsyncGenerator[None]:
         """Have the certificates of a folder for the time of the block, looking every `look_s` for changes."""
