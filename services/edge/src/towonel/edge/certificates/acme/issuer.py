@@ -33,7 +33,7 @@ from towonel.wire.names import Hostname
 
 MAX_ORDERS: Final = 8  # at once
 RESERVED_ORDERS: Final = 2  # of these, for names that clients wait for
-MAX_QUEUED: Final = 512  # names that clients wait for, and others
+MAX_QUEUED: Final = 512  # names that clients wait for, half of them of one tenant; and others
 MAX_EAGER: Final = 10_000
 LOOK_S: Final = 30.0
 # For so long a name that may not be ordered is not looked at again, for clients and ahead of them.
@@ -88,7 +88,7 @@ class Issuer(CertificateSource):
         self._is_eager, self._refused_s, self._clock = eager, refused_s, clock
         self._histories = Histories(folder, clock)
         self._refused = RefusedNames()
-        self._queue = OrderQueue[Hostname](MAX_ORDERS, RESERVED_ORDERS, MAX_QUEUED)
+        self._queue = OrderQueue[Hostname, TenantId](MAX_ORDERS, RESERVED_ORDERS, MAX_QUEUED)
         self._running: set[asyncio.Task[None]] = set()
         self._eager: dict[Hostname, None] = {}
         self._new: dict[Hostname, None] = {}  # of these, since the last look
@@ -131,14 +131,14 @@ class Issuer(CertificateSource):
             OrderRefused: it is not to be ordered now.
         """
         if name in self._queue:
-            self._queue.add_waited_for(name)
+            self._queue.move_up(name)
             return
-        self._find_owner(name)
+        owner = self._find_owner(name)
         self._check_past(name, self._refused_s)
-        if self._tasks is None or self._queue.is_full:
+        if self._tasks is None or not self._queue.has_room_for(owner):
             raise OrderRefused(Refusal.QUEUE, "as many certificates are ordered as can be")
         self._budgets.take_source(source)
-        self._queue.add_waited_for(name)
+        self._queue.add_waited_for(name, owner)
 
     def _check_past(self, name: Hostname, within_s: float) -> None:
         """Refuse a name whose order has failed, or that was refused within so many seconds."""
@@ -186,12 +186,12 @@ class Issuer(CertificateSource):
         for name in names:
             if name in self._queue:
                 continue
-            if not self._is_due(name, now) or self._find_tenant(name) is None:
+            if not self._is_due(name, now) or (owner := self._find_tenant(name)) is None:
                 self._eager.pop(name, None)
             else:
                 with contextlib.suppress(OrderRefused):
                     self._check_past(name, REFUSED_EAGER_S)
-                    self._queue.add_eager(name)
+                    self._queue.add_eager(name, owner)
         self._start()
 
     def _is_due(self, name: Hostname, now: datetime) -> bool:
