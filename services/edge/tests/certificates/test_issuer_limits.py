@@ -12,6 +12,7 @@ from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
 from towonel.edge.certificates.acme.budgets import PER_SOURCE, PER_TENANT
 from towonel.edge.certificates.acme.issuer import Issuer
 from towonel.edge.core.certificates.issuance import Refusal
+from towonel.edge.worker.termination.messages import CertificateRefused
 from towonel.wire.names import Hostname
 
 type Counted = Callable[..., float]
@@ -29,6 +30,7 @@ async def test_one_source_has_few_names_ordered(
 
     [reason] = place.refusals()
     assert "192.0.2.1" in reason
+    assert CertificateRefused(names[-1], reason, "192.0.2.1") in place.sent
     assert counted(REFUSED, reason="source_budget") == 1
 
 

@@ -130,11 +130,22 @@ async def test_clients_that_wait_in_vain_get_an_alert_and_the_next_one_asks_agai
         waiting = asyncio.ensure_future(shake_hands(edge, client_tls))
         while len(source.wanted) < number:
             await asyncio.sleep(0)
-        edge.plane.certificates.refuse(NAME, "for a reason")
+        edge.plane.certificates.refuse(NAME, "for a reason", "127.0.0.1" if number == 2 else "")
         with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
             await waiting
 
     await until(lambda: counted("connections_refused_total", code="no_certificate") == 2)
+
+
+async def test_those_of_one_source_are_refused_and_another_asks(
+    edge: Front, source: Source, authority: trustme.CA, client_tls: ssl.SSLContext
+) -> None:
+    async with shaking_hands(edge, client_tls) as clients:
+        await until(lambda: bool(source.wanted))
+        edge.plane.certificates.refuse(NAME, "too many", "192.0.2.1")
+        await until(lambda: len(source.wanted) == 2)
+        edge.plane.tell(issue(authority))
+    assert clients[0].result().getpeercert()
 
 
 async def test_nobody_waits_for_ever(

@@ -124,9 +124,9 @@ class CertificateStore(SessionObserver):
             names = (each.name for each in services if each.kind is ServiceKind.HTTPS)
             self.source.consider(map(Hostname, names))
 
-    def refuse(self, name: Hostname, reason: str) -> None:
-        """Tell clients that wait for a certificate that there is none now."""
-        self._tell(CertificateRefused(name, reason))
+    def refuse(self, name: Hostname, reason: str, source: str = "") -> None:
+        """Tell clients that wait for a certificate that there is none now, all of them or those of a source."""
+        self._tell(CertificateRefused(name, reason, source))
 
     def show_challenge(self, name: Hostname, pem: bytes) -> None:
         """Answer the challenge of a name with a certificate; empty for no more."""

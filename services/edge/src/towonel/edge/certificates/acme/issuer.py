@@ -120,7 +120,8 @@ class Issuer(CertificateSource):
             self._accept(name, source)
         except OrderRefused as refused:
             self._count(refused)
-            self._store.refuse(name, str(refused))
+            of = source if refused.refusal is Refusal.SOURCE else ""
+            self._store.refuse(name, str(refused), of)
         else:
             self._start()
 

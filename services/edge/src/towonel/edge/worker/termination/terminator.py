@@ -47,8 +47,8 @@ class Terminator:
                 self._certificates.load(name, b"")
             case ChallengeChanged(name, pem):
                 self._certificates.load_challenge(name, pem)
-            case CertificateRefused(name, reason):
-                self._refuse(name, reason)
+            case CertificateRefused(name, reason, source):
+                self._refuse(name, reason, source)
             case _:
                 assert_never(message)
 
@@ -149,6 +149,14 @@ class Terminator:
             client.give_up_at = self._service.loop.wheel.now + self._service.start.handshake_s
             self._shake_hands(client, context)
 
-    def _refuse(self, name: str, reason: str) -> None:
+    def _refuse(self, name: str, reason: str, source: str) -> None:
+        """Refuse those that wait, all of them or those of a source: then another asks."""
+        others: list[TerminatedClient] = []
         for client in self._take_waiting(name):
-            self._service.refuse(client, Unavailable(Code.NO_CERTIFICATE, f"{name}: {reason}"))
+            if source in {"", source_of(client.source.ip)}:
+                self._service.refuse(client, Unavailable(Code.NO_CERTIFICATE, f"{name}: {reason}"))
+            else:
+                others.append(client)
+        if others:
+            self._waiting[name] = dict.fromkeys(others)
+            self._service.send(CertificateWanted(name, source_of(others[0].source.ip)))
