@@ -1,5 +1,6 @@
 """Secret files: created once, for their owner only, whole or not at all."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -188,3 +189,16 @@ def test_a_replacement_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         replace(tmp_path / "state", b"x")
 
     assert names(tmp_path) == ["state"]
+
+
+def test_a_disk_that_is_full_keeps_no_part_of_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(OSError, match="No space"):
+        replace(tmp_path / "secret", b"secret")
+
+    assert names(tmp_path) == []

@@ -103,6 +103,8 @@ KNOWN = [
     "tcp_services",
     "trusted_edges",
     "udp_services",
+    "verify_public",
+    "verify_public_port",
     "weight",
     "workers",
 ]

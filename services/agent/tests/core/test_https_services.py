@@ -44,6 +44,13 @@ def test_what_is_given_is_taken(mode: object) -> None:
     assert parse_one(allow_cidrs=["::1"]).clients == ClientNetworks(("::1/128",))
 
 
+def test_challenges_go_to_another_address_if_one_is_named() -> None:
+    assert parse_one().origin.http is None
+    assert parse_one(http_origin="[::1]:8080").origin.http == ("::1", 8080)
+    mistake = {"hostname": "app.example.eu", "origin": "a:1", "http_origin": "web"}
+    assert "http_origin" in problems([mistake])[0]
+
+
 @pytest.mark.parametrize("mode", ["terminate", {"mode": "terminate"}])
 def test_an_origin_of_what_is_inside_tls_gets_a_header_only_if_it_asks_for_it(mode: object) -> None:
     service = parse_one(tls_mode=mode)

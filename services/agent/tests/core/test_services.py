@@ -100,6 +100,11 @@ def test_services_of_all_kinds_are_counted_together() -> None:
     )
 
 
+def test_where_challenges_go_is_described() -> None:
+    challenged = replace(ORIGIN, http=("::1", 80))
+    assert describe_service(https("a.eu", challenged)).endswith("v2, challenges to [::1]:80")
+
+
 def test_a_service_is_described_for_people() -> None:
     idle = Origin("forgejo", 22, ProxyProtocol.NONE, idle_timeout_s=300)
 

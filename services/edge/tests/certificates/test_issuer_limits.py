@@ -7,10 +7,12 @@ import pytest
 from support.issuing import NAME, Place
 from support.tunnel import until
 
+from towonel.edge.certificates import files, store
 from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
 from towonel.edge.certificates.acme.budgets import PER_SOURCE, PER_TENANT
 from towonel.edge.certificates.acme.issuer import Issuer
 from towonel.edge.core.certificates.issuance import Refusal
+from towonel.edge.worker.termination.messages import CertificateRefused
 from towonel.wire.names import Hostname
 
 type Counted = Callable[..., float]
@@ -28,6 +30,7 @@ async def test_one_source_has_few_names_ordered(
 
     [reason] = place.refusals()
     assert "192.0.2.1" in reason
+    assert CertificateRefused(names[-1], reason, "192.0.2.1") in place.sent
     assert counted(REFUSED, reason="source_budget") == 1
 
 
@@ -139,3 +142,52 @@ async def test_a_name_that_has_come_here_is_ordered_and_its_domain_has_paid_noth
         elsewhere.is_here = True
         place.store.want(NAME, "192.0.2.1")
         await until(lambda: place.loaded() == [NAME])
+
+
+async def test_a_check_with_a_bug_costs_one_name_and_not_the_edge(place: Place) -> None:
+    async def check(name: Hostname) -> None:
+        raise ValueError(f"{name} is no name")
+
+    async with place.make(check=check).run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: place.refusals() == [f"{NAME} is no name"])
+
+
+async def test_what_an_authority_says_can_be_sent_to_workers(place: Place) -> None:
+    place.failure = OrderError("half a pair: \ud800" + "x" * 400)
+    async with place.make().run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: bool(place.refusals()))
+
+    [reason] = place.refusals()
+    assert reason.encode().startswith(b"half a pair: ?xxx")
+    assert len(reason) == 300
+
+
+async def test_no_more_is_ordered_than_the_folder_is_read_for(
+    place: Place, issuer: Issuer, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MAX_CERTIFICATES", 1)
+    [other] = place.publish(["a.example.eu"])
+    place.store.want(NAME, "192.0.2.1")
+    await until(lambda: place.loaded() == [NAME])
+    place.store.want(other, "192.0.2.1")
+    await until(lambda: counted(REFUSED, reason="folder_full") == 1)
+    place.now += timedelta(days=61)
+    await until(lambda: place.loaded() == [NAME, NAME])  # a renewal
+
+    assert place.orders == [NAME, NAME]
+    assert "the folder has" in place.refusals()[0]
+
+
+async def test_one_that_cannot_be_loaded_is_a_failure_and_its_clients_get_an_answer(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_CERTIFICATES", 0)
+    async with place.make().run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: len(place.refusals()) == 1)
+        place.store.want(NAME, "192.0.2.1")
+
+    assert place.orders == [NAME]
+    assert all("cannot be loaded" in each for each in place.refusals())

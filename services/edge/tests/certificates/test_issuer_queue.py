@@ -1,5 +1,6 @@
 """Queue of the issuer: clients go first, and two processes with one folder order a name once."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,6 +12,8 @@ from towonel.edge.certificates.acme.authority import OrderError
 from towonel.edge.certificates.acme.issuer import Issuer
 from towonel.edge.certificates.acme.order_lock import hold_order
 from towonel.edge.certificates.store import CertificateStore
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname
 
 type Counted = Callable[..., float]
 
@@ -53,7 +56,7 @@ async def test_clients_of_more_names_than_there_is_room_for_are_told(
     place: Place, issuer: Issuer, counted: Counted
 ) -> None:
     place.may_end.clear()
-    room = issuing.MAX_ORDERS + issuing.MAX_QUEUED
+    room = issuing.MAX_ORDERS + issuing.MAX_QUEUED // 2  # of one tenant
     names = place.publish(f"n{number}.example.eu" for number in range(room + 1))
     for number, name in enumerate(names):
         place.store.want(name, f"{number}")
@@ -115,3 +118,33 @@ async def test_what_a_process_has_ordered_that_is_gone_the_next_one_renews(
     await place.store.load(place.folder)
     place.now += timedelta(days=61)
     await until(lambda: place.orders == [NAME])
+
+
+async def test_a_name_that_appears_is_looked_at_without_all_others(place: Place) -> None:
+    [other] = place.publish(["other.example.eu"])
+    issuer = place.make()
+    async with issuer.run(look_s=30):
+        issuer.consider([NAME])
+        await until(lambda: place.loaded() == [NAME])
+        place.now += timedelta(days=61)  # when it is to be renewed
+        issuer.consider([other])
+        await until(lambda: place.loaded() == [NAME, other])
+
+    assert place.orders == [NAME, other]
+
+
+async def test_a_tenant_whose_names_take_long_keeps_no_other_waiting(place: Place) -> None:
+    slow = place.publish(f"n{number}.slow.example" for number in range(2 * issuing.MAX_ORDERS))
+    place.tenants[NAME] = TenantId(b"o" * 32)
+    may_end = asyncio.Event()
+
+    async def check(name: Hostname) -> None:
+        if name != NAME and name != slow[0]:
+            await may_end.wait()  # for its name servers
+
+    async with place.make(check=check, eager=False).run():
+        for number, name in enumerate([*slow, NAME]):
+            place.store.want(name, f"{number}")
+        await until(lambda: NAME in place.loaded())
+
+    assert place.orders == [slow[0], NAME]

@@ -1,6 +1,7 @@
 """Lock of an order: one holder at a time, also where the one before removes the file, and none after a crash."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.descriptors import open_descriptors
 
 from towonel.edge.certificates.acme.order_lock import hold_order
 from towonel.wire.names import Hostname
@@ -87,3 +89,18 @@ async def test_a_file_that_is_removed_before_it_is_locked_holds_nothing(
         assert path.exists()
 
     assert len(locked) == 2
+
+
+async def test_a_file_system_without_locks_says_so_and_keeps_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    before = open_descriptors()
+    with pytest.raises(OSError, match="No locks"):
+        async with hold_order(tmp_path, NAME):
+            pytest.fail("nobody has it")
+
+    assert open_descriptors() == before

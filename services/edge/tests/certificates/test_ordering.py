@@ -18,13 +18,16 @@ from towonel.wire.names import Hostname
 async def test_an_order_that_takes_too_long_fails_and_its_thread_shows_nothing_more(
     place: Place,
 ) -> None:
-    may_end, ended = threading.Event(), threading.Event()
+    may_end, ended, went_on = threading.Event(), threading.Event(), threading.Event()
 
     def order(name: str, present: Callable[[bytes], None], _: bytes | None) -> tuple[bytes, bytes]:
         present(b"in time")
         may_end.wait(20)
-        present(b"too late")
-        ended.set()
+        try:
+            present(b"too late")
+        finally:
+            ended.set()
+        went_on.set()
         raise OrderError("over")
 
     ordering = Ordering(order, place.store, place.folder, lambda: place.now, order_s=0.2)
@@ -34,6 +37,7 @@ async def test_an_order_that_takes_too_long_fails_and_its_thread_shows_nothing_m
     await until(ended.is_set)
 
     assert place.sent == [ChallengeChanged(NAME, b"in time"), ChallengeChanged(NAME, b"")]
+    assert not went_on.wait(0.1)
 
 
 def test_names_that_were_refused_are_remembered_for_a_time_and_not_without_end() -> None:

@@ -10,7 +10,8 @@ from towonel.api.certificates.reports import CertificateReport
 from towonel.edge.certificates.acme.history import NO_ORDERS, OrderHistory
 from towonel.edge.certificates.certificate import Certificate
 from towonel.edge.certificates.records import CertificateRecords
-from towonel.edge.certificates.store import CertificateStore, OrderRecords
+from towonel.edge.certificates.sources import OrderRecords
+from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.core.certificates.fixes import NO_AGENT
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics

@@ -80,7 +80,7 @@ class Desk:
         return sum(isinstance(each, CertificateLoaded) for each in self.told)
 
     def history(self) -> OrderHistory:
-        return replace(read_history(self.folder, NAME), first_at=0.0, issued_at=0.0)
+        return replace(read_history(self.folder, NAME), first_at=0.0, issued_at=0.0, ends_at=0.0)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_a_certificate_is_renewed_before_its_time(issued: Desk) -> None:
     first = issued.store.certificates[NAME].serial
     line = await issued.ask(RENEW)
     await until(lambda: issued.loaded() == 2 and NAME not in issued.issuer.queue)
-    issued.issuer._look()
+    issued.issuer._look([NAME])
 
     assert (line["event"], line["name"]) == ("certificate.request_done", NAME)
     assert issued.store.certificates[NAME].serial != first
@@ -128,7 +128,7 @@ async def test_one_that_is_revoked_is_gone_and_nothing_is_ordered_until_it_is_re
     await issued.ask(REVOKE)
     issued.store.want(NAME, "192.0.2.1")
     issued.issuer.consider([NAME])
-    issued.issuer._look()
+    issued.issuer._look([NAME])
     [refusal] = [each.reason for each in issued.told if isinstance(each, CertificateRefused)]
 
     assert issued.revoked == [1]

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 import structlog.testing
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from support.tunnel import until
 
+from towonel.edge.certificates.acme.challenge import encode_key
 from towonel.edge.certificates.certificate import MAX_PEM_BYTES, CertificateError, parse_certificate
-from towonel.edge.certificates.files import read_changes
+from towonel.edge.certificates.files import FolderChanges, read_changes
 from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.worker.messages import Message
 from towonel.edge.worker.termination.messages import CertificateLoaded, CertificateRemoved
@@ -119,6 +124,26 @@ def test_one_that_has_ended_is_forgotten(tmp_path: Path, authority: trustme.CA) 
     assert (list(store.certificates), store.expired) == ([NAME], {})
 
 
+def test_one_that_has_ended_by_a_wrong_clock_is_had_again(
+    tmp_path: Path, authority: trustme.CA
+) -> None:
+    store = Store()
+    now = datetime.now(UTC)
+    put(tmp_path, NAME, authority.issue_cert(NAME))
+    changes = read_changes(tmp_path, {})
+    store.apply(changes, now + timedelta(days=365 * 1000))
+    ended = dict(store.certificates)
+    unchanged = FolderChanges(changes.stamps, {})
+    store.apply(unchanged, now)
+
+    assert ended == {}
+    assert set(store.certificates) == {NAME}
+    store.apply(unchanged, now + timedelta(days=365 * 1000))
+    store.apply(FolderChanges({}, {}), now + timedelta(days=365 * 1000))
+    store.apply(FolderChanges({}, {}), now)
+    assert store.certificates == {}  # its files have gone meanwhile
+
+
 def test_a_key_that_everybody_may_read_is_not_used(tmp_path: Path, authority: trustme.CA) -> None:
     put(tmp_path, NAME, authority.issue_cert(NAME), mode=0o644)
 
@@ -160,3 +185,15 @@ async def test_files_that_are_not_read_again_are_left_alone(
     known = (await asyncio.to_thread(read_changes, tmp_path, {})).stamps
 
     assert read_changes(tmp_path, known).changed == {}
+
+
+def test_one_of_a_kind_that_the_library_does_not_know_is_no_end_of_the_edge() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    now, nobody = datetime.now(UTC), x509.Name([])
+    builder = x509.CertificateBuilder(nobody, nobody, key.public_key(), 1, now, now)
+    der = builder.sign(key, SHA256()).public_bytes(Encoding.DER)
+    curve = bytes.fromhex("2a8648ce3d0301")  # and the number of one
+    strange = x509.load_der_x509_certificate(der.replace(curve + b"\x07", curve + b"\x55"))
+
+    with pytest.raises(CertificateError, match="Curve"):
+        parse_certificate(NAME, strange.public_bytes(Encoding.PEM), encode_key(key))

@@ -17,7 +17,7 @@ from support.relay import SECRET, SESSION
 from support.tunnel import until
 
 from towonel.edge.certificates.acme.challenge import IDENTIFIER, make_challenge_certificate
-from towonel.edge.certificates.store import CertificateSource
+from towonel.edge.certificates.sources import CertificateSource
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices
 from towonel.edge.worker.termination.messages import CertificateLoaded
@@ -130,11 +130,22 @@ async def test_clients_that_wait_in_vain_get_an_alert_and_the_next_one_asks_agai
         waiting = asyncio.ensure_future(shake_hands(edge, client_tls))
         while len(source.wanted) < number:
             await asyncio.sleep(0)
-        edge.plane.certificates.refuse(NAME, "for a reason")
+        edge.plane.certificates.refuse(NAME, "for a reason", "127.0.0.1" if number == 2 else "")
         with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
             await waiting
 
     await until(lambda: counted("connections_refused_total", code="no_certificate") == 2)
+
+
+async def test_those_of_one_source_are_refused_and_another_asks(
+    edge: Front, source: Source, authority: trustme.CA, client_tls: ssl.SSLContext
+) -> None:
+    async with shaking_hands(edge, client_tls) as clients:
+        await until(lambda: bool(source.wanted))
+        edge.plane.certificates.refuse(NAME, "too many", "192.0.2.1")
+        await until(lambda: len(source.wanted) == 2)
+        edge.plane.tell(issue(authority))
+    assert clients[0].result().getpeercert()
 
 
 async def test_nobody_waits_for_ever(
@@ -163,9 +174,8 @@ async def test_so_many_wait_and_no_more(
     assert counted("connections_refused_total", code="overloaded") == 1
 
 
-async def test_a_client_that_leaves_while_it_waits_is_forgotten(
-    edge: Front, source: Source, authority: trustme.CA, client_tls: ssl.SSLContext, counted: Counted
-) -> None:
+async def leave(edge: Front, client_tls: ssl.SSLContext, source: Source) -> None:
+    """Begin a handshake, wait until the certificate is wanted, and reset the connection."""
     context = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = client_tls.wrap_bio(*context, server_hostname=NAME)
     with contextlib.suppress(ssl.SSLWantReadError):
@@ -177,9 +187,30 @@ async def test_a_client_that_leaves_while_it_waits_is_forgotten(
     writer.get_extra_info("socket").setsockopt(1, 13, linger)  # SO_LINGER: close by a reset
     writer.transport.abort()
 
+
+async def test_a_client_that_leaves_while_it_waits_is_forgotten(
+    edge: Front, source: Source, authority: trustme.CA, client_tls: ssl.SSLContext, counted: Counted
+) -> None:
+    await leave(edge, client_tls, source)
+
     await until(lambda: counted("connections_refused_total", code="client_closed") == 1)
     edge.plane.tell(issue(authority))
     await shake_hands(edge, client_tls)
+
+
+async def test_clients_that_have_left_take_no_place_of_others(
+    front: StartFront, authority: trustme.CA, client_tls: ssl.SSLContext, counted: Counted
+) -> None:
+    async with serving(front, certificate_clients=1) as edge:
+        edge.plane.certificates.source = source = Source()
+        await leave(edge, client_tls, source)
+        await until(lambda: counted("connections_refused_total", code="client_closed") == 1)
+        async with shaking_hands(edge, client_tls) as clients:
+            await until(lambda: edge.plane.active == 1)
+            edge.plane.tell(issue(authority))
+
+    assert clients[0].result().getpeercert()
+    assert source.wanted == [(NAME, "127.0.0.1")]
 
 
 # Challenges.

@@ -132,10 +132,14 @@ def _create_file(path: Path, content: bytes) -> bool:
 def _write_temporary(path: Path, content: bytes) -> Path:
     """Return a new file beside `path`, created with O_EXCL, mode 0600, and synced to the disk."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # the disk is full
+        Path(name).unlink()
+        raise
     return Path(name)
 
 

@@ -11,6 +11,7 @@ from towonel.edge.core.certificates.issuance import (
     Window,
     find_renewal,
     find_retry,
+    make_window,
     trust_time,
 )
 
@@ -99,3 +100,11 @@ def test_a_time_that_a_wrong_clock_has_stored_is_none() -> None:
     assert trust_time((BEGIN + DAY).timestamp(), BEGIN) == BEGIN + DAY
     assert trust_time((BEGIN + 2 * DAY).timestamp(), BEGIN) is None
     assert trust_time(1e300, BEGIN) is None
+
+
+def test_a_window_without_an_end_or_a_time_zone_is_none() -> None:
+    naive = BEGIN.replace(tzinfo=None)
+
+    assert make_window(BEGIN, END) == Window(BEGIN, END)
+    for start, end in ((None, END), (BEGIN, None), (naive, END), (BEGIN, naive)):
+        assert make_window(start, end) is None

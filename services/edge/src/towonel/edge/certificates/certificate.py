@@ -57,7 +57,7 @@ def parse_certificate(name: Hostname, chain: bytes, key: bytes) -> Certificate:
         private = load_pem_private_key(key, password=None)
         subjects = _find_subjects(leaf)
         is_its_key = _encode(private.public_key()) == _encode(leaf.public_key())
-    except (ValueError, TypeError) as error:  # TypeError: the key has a password
+    except Exception as error:  # noqa: BLE001 of an unknown curve, an extension that is there twice, and so on
         raise CertificateError(f"is no PEM of a certificate and its key: {error}") from None
     names = [each.value for each in subjects if isinstance(each, x509.DNSName)]
     if not covers(names, name):

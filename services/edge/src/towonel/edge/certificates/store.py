@@ -2,17 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, override
+from typing import Final
 
 import structlog
 
-from towonel.api.certificates.reports import CertificateRequest
-from towonel.edge.certificates.acme.history import OrderHistory
 from towonel.edge.certificates.certificate import Certificate, CertificateError
 from towonel.edge.certificates.files import (
+    MAX_CERTIFICATES,
     FolderChanges,
     Stamp,
     find_stamp,
@@ -20,9 +19,14 @@ from towonel.edge.certificates.files import (
     remove_certificate,
     write_certificate,
 )
+from towonel.edge.certificates.sources import (
+    CertificateSource,
+    NoRequests,
+    OrderRecords,
+    RequestReceiver,
+)
 from towonel.edge.core.certificates.fixes import NO_FILES
 from towonel.edge.credentials import read_clock
-from towonel.edge.sessions import SessionObserver
 from towonel.edge.worker.messages import Message
 from towonel.edge.worker.termination.messages import (
     CertificateLoaded,
@@ -31,11 +35,8 @@ from towonel.edge.worker.termination.messages import (
     ChallengeChanged,
 )
 from towonel.runtime.logs import describe_error
-from towonel.tunnel.session import Session
-from towonel.wire.errors import Code
-from towonel.wire.names import Hostname, ServiceKey, ServiceKind
+from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import RouteDelta, TlsMode
-from towonel.wire.session.balance_hints import BalanceHints
 
 LOOK_S: Final = 30.0
 _HTTPS: Final = f"{ServiceKind.HTTPS}:"
@@ -43,65 +44,7 @@ _HTTPS: Final = f"{ServiceKind.HTTPS}:"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class CertificateSource(Protocol):
-    """Source of certificates that the folder does not have."""
-
-    def want(self, name: Hostname, source: str) -> None:
-        """Get the certificate that a client of a source waits for; `refuse` of the store is called where there is none."""
-        ...
-
-    def consider(self, names: Iterable[Hostname]) -> None:
-        """Get certificates of names that are published, or whose agents came, before clients wait for them."""
-        ...
-
-
-class OrderRecords(Protocol):
-    """Records of the orders of names."""
-
-    def names(self) -> set[Hostname]:
-        """Return the names that were ordered, or are."""
-        ...
-
-    def history_of(self, name: Hostname) -> OrderHistory:
-        """Return the history of a name's orders."""
-        ...
-
-    def find_refusal(self, name: Hostname) -> str:
-        """Return why a name was not ordered, where that was this edge's own decision."""
-        ...
-
-    def is_ordering(self, name: Hostname) -> bool:
-        """Tell whether an order of a name is under way, or waits for its turn."""
-        ...
-
-    def renews_at(self, certificate: Certificate) -> datetime | None:
-        """Return when a certificate is renewed, if it is."""
-        ...
-
-
-class RequestReceiver(Protocol):
-    """Receiver of what people ask of certificates."""
-
-    def take(self, requests: Iterable[CertificateRequest]) -> None:
-        """Do what is asked, each once."""
-        ...
-
-
-class NoRequests(RequestReceiver):
-    """Receiver at an edge that orders no certificates."""
-
-    @override
-    def take(self, requests: Iterable[CertificateRequest]) -> None:
-        for each in requests:
-            log.warning(
-                "certificate.request_failed",
-                name=each.hostname,
-                action=each.action,
-                reason="no authority is asked here",
-            )
-
-
-class CertificateStore(SessionObserver):
+class CertificateStore:
     """Store of an edge's certificates, by exact name.
 
     Args:
@@ -133,6 +76,10 @@ class CertificateStore(SessionObserver):
         self._failure = ""
         self._loading = asyncio.Lock()
 
+    def has_room_for(self, name: Hostname) -> bool:
+        """Tell whether the certificate of a name would be read, once it is in the folder."""
+        return name in self._stamps or len(self._stamps) < MAX_CERTIFICATES
+
     def describe(self) -> Iterator[Message]:
         """Yield what a worker that starts is to know."""
         for certificate in self.certificates.values():
@@ -154,6 +101,8 @@ class CertificateStore(SessionObserver):
 
     def change(self, delta: RouteDelta) -> None:
         """Get the certificates of names whose TLS ends here now."""
+        if delta.snapshot:
+            self.published.clear()
         changed = {each.key: each for each in delta.routes if each.kind is ServiceKind.HTTPS}
         for key in (*delta.removed, *changed):
             self.published.discard(Hostname(key.removeprefix(_HTTPS)))
@@ -163,32 +112,9 @@ class CertificateStore(SessionObserver):
         if self.source is not None:
             self.source.consider(names)
 
-    @override
-    def on_admitted(self, session: Session) -> None:
-        self._consider(session.services)
-
-    @override
-    def on_services_changed(
-        self, session: Session, before: frozenset[ServiceKey], hints: BalanceHints
-    ) -> None:
-        self._consider(session.services - before)
-
-    @override
-    def on_going_away(self, session: Session) -> None:
-        return
-
-    @override
-    def on_ended(self, session: Session, code: Code) -> None:
-        return
-
-    def _consider(self, services: Collection[ServiceKey]) -> None:
-        if self.source is not None:
-            names = (each.name for each in services if each.kind is ServiceKind.HTTPS)
-            self.source.consider(map(Hostname, names))
-
-    def refuse(self, name: Hostname, reason: str) -> None:
-        """Tell clients that wait for a certificate that there is none now."""
-        self._tell(CertificateRefused(name, reason))
+    def refuse(self, name: Hostname, reason: str, source: str = "") -> None:
+        """Tell clients that wait for a certificate that there is none now, all of them or those of a source."""
+        self._tell(CertificateRefused(name, reason, source))
 
     def show_challenge(self, name: Hostname, pem: bytes) -> None:
         """Answer the challenge of a name with a certificate; empty for no more."""
@@ -259,7 +185,7 @@ class CertificateStore(SessionObserver):
         self.apply(changes, read_clock())
 
     def apply(self, changes: FolderChanges, now: datetime) -> None:
-        """Have what has changed, and forget what is there no more, or has ended."""
+        """Have what has changed, and forget what is there no more, or has ended; by a clock that is set back, it has not."""
         for name in self._stamps.keys() - changes.stamps:
             self._remove(name)
         self._stamps = dict(changes.stamps)
@@ -269,6 +195,8 @@ class CertificateStore(SessionObserver):
                 self.unusable[name] = str(found)
             else:
                 self._load(found)
+        for found in [each for each in self.expired.values() if each.not_after > now]:
+            self._load(found)  # the clock was ahead
         for name in [each.name for each in self.certificates.values() if each.not_after <= now]:
             log.warning("certificate.expired", name=name)
             self.expired[name] = self.certificates[name]

@@ -11,6 +11,7 @@ from random import Random
 
 import structlog
 
+from towonel.edge.certificates.arrivals import AgentArrivals
 from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
@@ -100,15 +101,14 @@ class DataPlane:
         self.flows = FlowPlane(table, sessions, metrics, traffic, refusals, host, self._carry)
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
-        self.clients: list[socket.socket] = []
-        self.lanes: list[socket.socket] = []
+        self.clients, self.lanes = list[socket.socket](), list[socket.socket]()
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self.is_draining = False
         self.drain_changed = asyncio.Event()
         self.live = SessionFeed(self.tell, self._forget)
         self.certificates, self.hub = CertificateStore(self.tell), HubFeed(self.tell)
-        sessions.observers.extend((self.live, self.flows, self.certificates))
+        sessions.observers.extend((self.live, self.flows, AgentArrivals(self.certificates)))
 
     @contextlib.asynccontextmanager
     async def run(

@@ -12,11 +12,14 @@ from cryptography import x509
 from josepy.json_util import field
 from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
+from requests.adapters import HTTPAdapter
 
 from towonel.edge.certificates.acme.authority import Authority
 
 _USER_AGENT: Final = "towonel-edge"
 _OF_THE_ACCOUNT: Final = ("accountDoesNotExist", "rateLimited")
+MAX_ANSWER_BYTES: Final = 256 * 1024
+_PART_BYTES: Final = 16 * 1024
 _NONCES: Final = 6  # of two tries each, as the library has them
 
 
@@ -46,6 +49,24 @@ class _Replacement(messages.NewOrder):
     replaces: str = field("replaces", omitempty=True)
 
 
+class _Adapter(HTTPAdapter):
+    """Adapter whose answers are read whole, up to a size; headers have a bound of their own."""
+
+    @override
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(*args, **kwargs)
+        content = bytearray()
+        for part in response.iter_content(_PART_BYTES):
+            content += part
+            if len(content) > MAX_ANSWER_BYTES:
+                response.close()
+                raise requests.exceptions.ContentDecodingError(
+                    f"the answer has more than {MAX_ANSWER_BYTES} bytes"
+                )
+        response._content = bytes(content)  # noqa: SLF001 as the library keeps what was read
+        return response
+
+
 class Network(client.ClientNetwork):
     """Network of one thread, which bounds each answer, and takes a new nonce where one is refused."""
 
@@ -58,6 +79,8 @@ class Network(client.ClientNetwork):
             user_agent=_USER_AGENT,
             timeout=int(request_s),
         )
+        self.session.mount("https://", _Adapter())
+        del self.session.adapters["http://"]  # to where an authority must not redirect
 
     @override
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +14,17 @@ from towonel.edge.certificates.acme.history import (
     OrderHistory,
     read_all_histories,
     read_histories,
+    remove_histories,
     write_history,
 )
+from towonel.edge.certificates.certificate import Certificate
 from towonel.edge.core.certificates.fixes import REVOKED
 from towonel.edge.core.certificates.issuance import Refusal, find_retry, trust_time
+from towonel.runtime.logs import describe_error
 from towonel.wire.names import Hostname
 
 _REASON_CHARS: Final = 300
+_OLD: Final = timedelta(days=7)
 
 
 class Histories:
@@ -52,11 +56,33 @@ class Histories:
         """Have all histories that there are."""
         self._histories = await asyncio.to_thread(read_all_histories, self._folder)
 
-    async def learn(self, names: Collection[Hostname]) -> None:
+    def is_ours(self, certificate: Certificate) -> bool:
+        """Tell whether a certificate is the one that was ordered here, not one that was put there by hand."""
+        history = self.get(certificate.name)
+        return history.issued and history.ends_at in {0.0, certificate.not_after.timestamp()}
+
+    async def learn(self, certificates: Iterable[Certificate]) -> None:
         """Have the histories of certificates that another process has put there, and may have ordered."""
-        if new := [name for name in names if name not in self._histories]:
-            found = await asyncio.to_thread(read_histories, self._folder, new)
-            self._histories = found | self._histories
+        before = {
+            each.name: self._histories.get(each.name)
+            for each in certificates
+            if each.name not in self._histories
+            or (self._histories[each.name].issued and not self.is_ours(each))
+        }
+        if before:
+            found = await asyncio.to_thread(read_histories, self._folder, before)
+            for name, history in found.items():
+                if self._histories.get(name) is before[name]:  # else it is newer than the file was
+                    self._histories[name] = history
+
+    async def forget_old(self) -> None:
+        """Forget names that never had a certificate, and were to be tried again long ago: below a wildcard are any."""
+        now = self._clock()
+        old = [name for name, history in self._histories.items() if _is_old(history, now)]
+        for name in old:
+            del self._histories[name]
+        if old:
+            await asyncio.to_thread(remove_histories, self._folder, old)
 
     def find_recent(self, within_s: float) -> Iterator[Hostname]:
         """Yield the names whose first certificate came within so many seconds."""
@@ -89,11 +115,13 @@ class Histories:
         self._histories[name] = history
         await asyncio.to_thread(write_history, self._folder, name, history)
 
-    async def store_issued(self, name: Hostname) -> None:
+    async def store_issued(self, name: Hostname, ends_at: datetime) -> None:
         """Remember that a certificate has come; as `store`."""
         now_s = self._clock().timestamp()
         first_at = self.get(name).first_at or now_s
-        await self.store(name, OrderHistory(issued=True, first_at=first_at, issued_at=now_s))
+        ends_s = ends_at.timestamp()
+        issued = OrderHistory(issued=True, first_at=first_at, issued_at=now_s, ends_at=ends_s)
+        await self.store(name, issued)
 
     async def store_failure(self, name: Hostname, error: Exception) -> OrderHistory:
         """Remember that an order has failed, and return what there is to be said of it."""
@@ -105,8 +133,20 @@ class Histories:
             before,
             failures=failures,
             retry_at=retry_at.timestamp(),
-            reason=str(error)[:_REASON_CHARS],
+            reason=_to_text(error),
         )
         with contextlib.suppress(OSError):  # then it is forgotten at the next start
             await self.store(name, failed)
         return failed
+
+
+def _is_old(history: OrderHistory, now: datetime) -> bool:
+    if history.first_at or not history.failures:
+        return False
+    retry_at = trust_time(history.retry_at, now)
+    return retry_at is None or now - retry_at > _OLD
+
+
+def _to_text(error: Exception) -> str:
+    """Return what an error says, of bounded length; halves of surrogate pairs, as JSON may have them, reach no worker."""
+    return describe_error(error)[:_REASON_CHARS].encode(errors="replace").decode()

@@ -3,6 +3,7 @@
 It is a file beside the certificate, `<name>.acme`, so that a restart forgets no failure.
 """
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ class OrderHistory:
         reason: of the last failure.
         first_at: when the name's first certificate came.
         issued_at: when the last one came, by this machine's clock.
+        ends_at: when that one ends: another was put there by hand.
         revoked: whether its last certificate was revoked: nothing is ordered until somebody asks for it.
     """
 
@@ -35,6 +37,7 @@ class OrderHistory:
     reason: str = ""
     first_at: float = 0.0
     issued_at: float = 0.0
+    ends_at: float = 0.0
     revoked: bool = False
 
 
@@ -50,9 +53,12 @@ def read_history(folder: Path, name: Hostname) -> OrderHistory:
             int(found["failures"]),
             float(found["retry_at"]),
             str(found["reason"]),
-            float(found.get("first_at", 0.0)),
-            float(found.get("issued_at", 0.0)),
-            bool(found.get("revoked", False)),  # which a file of an older version does not have
+            first_at=float(
+                found.get("first_at", 0.0)
+            ),  # this and the others are missing in a file of an older version
+            issued_at=float(found.get("issued_at", 0.0)),
+            ends_at=float(found.get("ends_at", 0.0)),
+            revoked=bool(found.get("revoked", False)),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return NO_ORDERS
@@ -75,3 +81,10 @@ def write_history(folder: Path, name: Hostname, history: OrderHistory) -> None:
         OSError: as of `secretfile.replace`.
     """
     secretfile.replace(folder / f"{name}{SUFFIX}", json.dumps(asdict(history)).encode())
+
+
+def remove_histories(folder: Path, names: Iterable[Hostname]) -> None:
+    """Remove the histories of names, as far as that can be done."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            (folder / f"{name}{SUFFIX}").unlink()

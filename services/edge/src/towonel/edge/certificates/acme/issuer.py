@@ -7,24 +7,27 @@ a third is left ─┘                └─▶ refused: workers are told why
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, override
 
 import structlog
 
-from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
+from towonel.edge.certificates.acme.authority import OrderRefused
 from towonel.edge.certificates.acme.budgets import WEEK_S, Budgets
 from towonel.edge.certificates.acme.histories import Histories
 from towonel.edge.certificates.acme.order_lock import hold_order
 from towonel.edge.certificates.acme.ordering import Order, Ordering
 from towonel.edge.certificates.acme.refused_names import RefusedNames
-from towonel.edge.certificates.acme.renewals import Renewals, Suggest
-from towonel.edge.certificates.certificate import Certificate, CertificateError
-from towonel.edge.certificates.store import CertificateSource, CertificateStore
+from towonel.edge.certificates.acme.renewal_times import RenewalTimes
+from towonel.edge.certificates.acme.renewals import Suggest
+from towonel.edge.certificates.certificate import CertificateError, parse_certificate
+from towonel.edge.certificates.files import MAX_CERTIFICATES
+from towonel.edge.certificates.sources import CertificateSource
+from towonel.edge.certificates.store import CertificateStore
 from towonel.edge.core.certificates.fixes import NO_AGENT
-from towonel.edge.core.certificates.issuance import Life, Refusal, find_renewal, trust_time
+from towonel.edge.core.certificates.issuance import Refusal
 from towonel.edge.core.certificates.order_queue import OrderQueue
 from towonel.edge.credentials import read_clock
 from towonel.edge.metrics import Metrics
@@ -33,7 +36,7 @@ from towonel.wire.names import Hostname
 
 MAX_ORDERS: Final = 8  # at once
 RESERVED_ORDERS: Final = 2  # of these, for names that clients wait for
-MAX_QUEUED: Final = 512  # names that clients wait for, and others
+MAX_QUEUED: Final = 512  # names that clients wait for, half of them of one tenant; and others
 MAX_EAGER: Final = 10_000
 LOOK_S: Final = 30.0
 # For so long a name that may not be ordered is not looked at again, for clients and ahead of them.
@@ -64,6 +67,7 @@ class Issuer(CertificateSource):
 
     Attributes:
         histories, queue, refused: of names: what came of their orders, what is ordered, and what not.
+        times: when certificates are renewed.
     """
 
     def __init__(
@@ -82,7 +86,6 @@ class Issuer(CertificateSource):
         clock: Callable[[], datetime] = read_clock,
     ) -> None:
         self._ordering = Ordering(order, store, folder, clock)
-        self._renewals = None if suggest is None else Renewals(suggest, self._find_ours)
         self._store, self._folder = store, folder
         self._find_tenant = find_tenant
         self._budgets = budgets
@@ -90,11 +93,13 @@ class Issuer(CertificateSource):
         self._metrics = metrics
         self._is_eager, self._refused_s, self._clock = eager, refused_s, clock
         self.histories = Histories(folder, clock)
+        self.times = RenewalTimes(self.histories, store.certificates.values, suggest, clock)
         self.refused = RefusedNames()
-        self.queue = OrderQueue[Hostname](MAX_ORDERS, RESERVED_ORDERS, MAX_QUEUED)
+        self.queue = OrderQueue[Hostname, TenantId](MAX_ORDERS, RESERVED_ORDERS, MAX_QUEUED)
         self._forced: set[Hostname] = set()  # are renewed before their time
         self._running: set[asyncio.Task[None]] = set()
         self._eager: dict[Hostname, None] = {}
+        self._new: dict[Hostname, None] = {}  # of these, since the last look
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         metrics.certificate_orders_queued.set_function(lambda: len(self.queue))
@@ -107,8 +112,8 @@ class Issuer(CertificateSource):
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             following = [tasks.create_task(self._look_on(look_s))]
-            if self._renewals is not None:
-                following.append(tasks.create_task(self._renewals.follow(look_s)))
+            if self.times.renewals is not None:
+                following.append(tasks.create_task(self.times.renewals.follow(look_s)))
             try:
                 yield
             finally:
@@ -123,7 +128,8 @@ class Issuer(CertificateSource):
             self._accept(name, source)
         except OrderRefused as refused:
             self._count(refused)
-            self._store.refuse(name, str(refused))
+            of = source if refused.refusal is Refusal.SOURCE else ""
+            self._store.refuse(name, str(refused), of)
         else:
             self._start()
 
@@ -134,14 +140,14 @@ class Issuer(CertificateSource):
             OrderRefused: it is not to be ordered now.
         """
         if name in self.queue:
-            self.queue.add_waited_for(name)
+            self.queue.move_up(name)
             return
-        self._find_owner(name)
+        owner = self._find_owner(name)
         self._check_past(name, self._refused_s)
-        if self._tasks is None or self.queue.is_full:
+        if self._tasks is None or not self.queue.has_room_for(owner):
             raise OrderRefused(Refusal.QUEUE, "as many certificates are ordered as can be")
         self._budgets.take_source(source)
-        self.queue.add_waited_for(name)
+        self.queue.add_waited_for(name, owner)
 
     def _check_past(self, name: Hostname, within_s: float) -> None:
         """Refuse a name whose order has failed, or that was refused within so many seconds."""
@@ -160,32 +166,39 @@ class Issuer(CertificateSource):
         if self._is_eager:
             for name in names:
                 if not name.startswith("*") and len(self._eager) < MAX_EAGER:
-                    self._eager[name] = None
+                    self._eager[name] = self._new[name] = None
             self._changed.set()
-
-    # What is due.
 
     async def _look_on(self, look_s: float) -> None:
         while True:
-            await self.histories.learn(self._store.certificates)
-            self._look()
+            await self.histories.forget_old()
+            await self.histories.learn([*self._store.certificates.values()])
+            self._look([*self._eager, *self._store.certificates])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(look_s):
-                    await self._changed.wait()
-            self._changed.clear()
+                    await self._look_at_new()
 
-    def _look(self) -> None:
+    async def _look_at_new(self) -> None:
+        """Look at names as they appear: at these alone, since agents come and go often, and certificates are many."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            names = list(self._new)
+            self._new.clear()
+            self._look(names)
+
+    def _look(self, names: Iterable[Hostname]) -> None:
         """Queue the orders that it is time for; one that may not be made now has its turn later."""
-        now, certificates = self._clock(), self._store.certificates
-        for name in [*self._eager, *certificates]:
+        now = self._clock()
+        for name in names:
             if name in self.queue:
                 continue
-            if not self._is_due(name, now) or self._find_tenant(name) is None:
+            if not self._is_due(name, now) or (owner := self._find_tenant(name)) is None:
                 self._eager.pop(name, None)
             else:
                 with contextlib.suppress(OrderRefused):
                     self._check_past(name, REFUSED_EAGER_S)
-                    self.queue.add_eager(name)
+                    self.queue.add_eager(name, owner)
         self._start()
 
     def _is_due(self, name: Hostname, now: datetime) -> bool:
@@ -193,16 +206,8 @@ class Issuer(CertificateSource):
         found = self._store.certificates.get(name)
         if found is None or name in self._forced:
             return True
-        renews_at = self.renews_at(found)
+        renews_at = self.times.find(found)
         return renews_at is not None and now >= renews_at
-
-    def renews_at(self, certificate: Certificate) -> datetime | None:
-        """Return when a certificate is renewed, if it was ordered here."""
-        name, history = certificate.name, self.histories.get(certificate.name)
-        window = None if self._renewals is None else self._renewals.find_window(certificate)
-        issued_at = trust_time(history.issued_at, self._clock())
-        life = Life(certificate.not_before, certificate.not_after, issued_at, window)
-        return find_renewal(name, life) if history.issued else None
 
     def order_now(self, name: Hostname) -> None:
         """Order a certificate before its time, and whatever failed before.
@@ -210,22 +215,15 @@ class Issuer(CertificateSource):
         Raises:
             OrderRefused: it cannot be ordered now.
         """
-        self._find_owner(name)
-        if self._tasks is None or self.queue.is_full:
+        owner = self._find_owner(name)
+        if self._tasks is None or not self.queue.has_room_for(owner):
             raise OrderRefused(Refusal.QUEUE, "as many certificates are ordered as can be")
         self.histories.forgive(name)
         self.refused.forget(name)
         self._forced.add(name)
-        self.queue.add_waited_for(name)
+        self.queue.move_up(name)
+        self.queue.add_waited_for(name, owner)
         self._start()
-
-    def _find_ours(self) -> Iterator[Certificate]:
-        """Yield the certificates that were ordered here."""
-        for name, certificate in self._store.certificates.items():
-            if self.histories.get(name).issued:
-                yield certificate
-
-    # Orders.
 
     def _start(self) -> None:
         """Begin the orders that there are places for."""
@@ -254,13 +252,15 @@ class Issuer(CertificateSource):
                     await self._issue_now(name)
         except OrderRefused as refused:
             return self._refuse(name, refused)
-        except (OrderError, CertificateError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 what is wrong with one name must not end the edge
             return await self._fail(name, error)
         return None
 
     async def _issue_now(self, name: Hostname) -> None:
         """Order, if nothing is against it, and have what comes."""
         history = self.histories.get(name)
+        if not self._store.has_room_for(name):
+            raise OrderRefused(Refusal.FOLDER, f"the folder has {MAX_CERTIFICATES} certificates")
         if self._check is not None:
             await self._check(name)
         self._budgets.take(self._find_owner(name), name, is_renewal=history.issued)
@@ -272,9 +272,12 @@ class Issuer(CertificateSource):
             if not history.issued:
                 self._budgets.put_back(name)
             raise
-        await self.histories.store_issued(name)
+        ends_at = parse_certificate(name, *pair).not_after
+        await self.histories.store_issued(name, ends_at)
         self.refused.forget(name)
         await self._store.put(self._folder, name, *pair)
+        if name not in self._store.certificates:
+            raise CertificateError("it was issued, and cannot be loaded from the folder")
         log.info("certificate.issued", name=name)
         self._metrics.certificate_orders.labels("issued").inc()
 
@@ -284,8 +287,6 @@ class Issuer(CertificateSource):
         log.warning("certificate.order_failed", name=name, reason=failed.reason, retry_at=retry_at)
         self._metrics.certificate_orders.labels("failed").inc()
         return failed.reason
-
-    # What is not ordered.
 
     def _refuse(self, name: Hostname, refused: OrderRefused) -> str:
         """Remember why a name is not ordered, for clients that come within some seconds."""

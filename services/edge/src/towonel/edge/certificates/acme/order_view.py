@@ -6,7 +6,7 @@ from typing import override
 from towonel.edge.certificates.acme.history import OrderHistory
 from towonel.edge.certificates.acme.issuer import Issuer
 from towonel.edge.certificates.certificate import Certificate
-from towonel.edge.certificates.store import OrderRecords
+from towonel.edge.certificates.sources import OrderRecords
 from towonel.wire.names import Hostname
 
 
@@ -34,4 +34,4 @@ class OrderView(OrderRecords):
 
     @override
     def renews_at(self, certificate: Certificate) -> datetime | None:
-        return self._issuer.renews_at(certificate)
+        return self._issuer.times.find(certificate)

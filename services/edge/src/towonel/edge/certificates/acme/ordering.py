@@ -69,8 +69,9 @@ class Ordering:
         loop, is_over = asyncio.get_running_loop(), False
 
         async def show(pem: bytes) -> None:
-            if not is_over:
-                self._store.show_challenge(name, pem)
+            if is_over:  # the authority is not to look for what is not shown
+                raise OrderError("the order is over")
+            self._store.show_challenge(name, pem)
 
         def present(pem: bytes) -> None:  # before the authority looks
             asyncio.run_coroutine_threadsafe(show(pem), loop).result(_PRESENT_S)

@@ -19,7 +19,7 @@ from towonel.edge.certificates.acme.challenge import (
     make_request,
 )
 from towonel.edge.certificates.acme.client import Client, TlsAlpn01
-from towonel.edge.core.certificates.issuance import Window
+from towonel.edge.core.certificates.issuance import make_window
 from towonel.edge.credentials import read_clock
 from towonel.runtime.secretfile import SecretFileError
 
@@ -98,7 +98,7 @@ class Orders:
         found: Any = messages.RenewalInfo.from_json(response.json())
         again = client.ClientV2.retry_after(response, _ASK_AGAIN_S)
         again_s = again.timestamp() - time.time_ns() / 1e9
-        window = Window(found.suggested_window.start, found.suggested_window.end)
+        window = make_window(found.suggested_window.start, found.suggested_window.end)
         return Suggestion(window, min(max(again_s, _LEAST_AGAIN_S), _MOST_AGAIN_S))
 
     def _order_by_account(
@@ -114,9 +114,11 @@ class Orders:
         return self._order(name, present, replaced)
 
     def _order(self, name: str, present: Present, replaced: bytes | None) -> tuple[bytes, bytes]:
-        acme = self._accounts.open()
-        key = ec.generate_private_key(ec.SECP256R1())
         until = time.monotonic() + self._order_s
+        acme = self._accounts.open()
+        if time.monotonic() >= until:  # others were opening the account for so long
+            raise OrderError("the authority has not opened the account in time")
+        key = ec.generate_private_key(ec.SECP256R1())
         before = None if replaced is None else x509.load_pem_x509_certificate(replaced)
         order: Any = acme.begin_order(make_request(name, key), name, before)
         for authorization in order.authorizations:

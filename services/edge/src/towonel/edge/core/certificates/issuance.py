@@ -29,6 +29,7 @@ class Refusal(StrEnum):
     DOMAIN = "domain_budget"
     QUEUE = "queue_full"
     REVOKED = "revoked"
+    FOLDER = "folder_full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Window:
 
     start: datetime
     end: datetime
+
+
+def make_window(start: datetime | None, end: datetime | None) -> Window | None:
+    """Return a window, unless an authority has left out a part of it, or its time zone."""
+    if start is None or end is None or start.tzinfo is None or end.tzinfo is None:
+        return None
+    return Window(start, end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,14 @@ class CertificateRemoved:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRefused:
-    """Name whose clients wait for a certificate, and that gets none now, for this reason."""
+    """Name whose clients wait for a certificate, and that gets none now, for this reason.
+
+    With a `source` it is those of that source that get none: another's may have it ordered.
+    """
 
     name: str
     reason: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,8 @@ class Terminator:
                 self._certificates.load(name, b"")
             case ChallengeChanged(name, pem):
                 self._certificates.load_challenge(name, pem)
-            case CertificateRefused(name, reason):
-                self._refuse(name, reason)
+            case CertificateRefused(name, reason, source):
+                self._refuse(name, reason, source)
             case _:
                 assert_never(message)
 
@@ -96,7 +96,7 @@ class Terminator:
         context = self._find_context(name, http2=terminated.offers_http2)
         if context is None and service.is_orphan:
             raise Unavailable(Code.NO_CERTIFICATE, name)
-        if context is None and self._count_waiting() >= service.start.certificate_clients:
+        if context is None and not self._has_room():
             raise Unavailable(Code.OVERLOADED, "clients that wait for a certificate")
         self._replace(client, terminated)
         if context is None:
@@ -125,6 +125,14 @@ class Terminator:
 
     # Clients that wait for a certificate.
 
+    def _has_room(self) -> bool:
+        """Tell whether one more may wait; those that have gone make room, and their names stay asked for."""
+        at_most, arriving = self._service.start.certificate_clients, self._service.arriving
+        if self._count_waiting() >= at_most:
+            for name, clients in self._waiting.items():
+                self._waiting[name] = {each: None for each in clients if each in arriving}
+        return self._count_waiting() < at_most
+
     def _count_waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
 
@@ -152,6 +160,14 @@ class Terminator:
             client.give_up_at = self._service.loop.wheel.now + self._service.start.handshake_s
             self._shake_hands(client, context)
 
-    def _refuse(self, name: str, reason: str) -> None:
+    def _refuse(self, name: str, reason: str, source: str) -> None:
+        """Refuse those that wait, all of them or those of a source: then another asks."""
+        others: list[TerminatedClient] = []
         for client in self._take_waiting(name):
-            self._service.refuse(client, Unavailable(Code.NO_CERTIFICATE, f"{name}: {reason}"))
+            if source in {"", source_of(client.source.ip)}:
+                self._service.refuse(client, Unavailable(Code.NO_CERTIFICATE, f"{name}: {reason}"))
+            else:
+                others.append(client)
+        if others:
+            self._waiting[name] = dict.fromkeys(others)
+            self._service.send(CertificateWanted(name, source_of(others[0].source.ip)))
