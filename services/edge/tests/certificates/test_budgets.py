@@ -2,8 +2,8 @@
 
 import pytest
 
-from towonel.edge.certificates.acme.authority import OrderRefused
-from towonel.edge.certificates.acme.budgets import PER_TENANT, WEEK_S, Budgets
+from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
+from towonel.edge.certificates.acme.budgets import PAUSE_S, PER_TENANT, WEEK_S, Budgets
 from towonel.edge.core.certificates.issuance import Refusal
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
@@ -60,6 +60,23 @@ def test_a_budget_of_a_week_comes_back_bit_by_bit() -> None:
 
     assert first == [None, None, Refusal.DOMAIN]
     assert later == [None, Refusal.DOMAIN]
+
+
+def test_an_authority_that_takes_no_more_of_the_account_is_asked_for_nothing_new_for_a_while() -> (
+    None
+):
+    clock = Clock()
+    budgets, name = Budgets(per_domain=0, clock=clock), Hostname("a.example.eu")
+    budgets.note_failure(name, OrderError("dns: none"))
+    budgets.note_failure(name, OrderError("rateLimited: for example.eu", is_rate_limited=True))
+    of_the_name = take(budgets, "b.example.de")
+    budgets.note_failure(name, OrderError("rateLimited: too many", is_rate_limited=True))
+    of_all = take(budgets, "b.example.de")
+    budgets.take(TENANT, name, is_renewal=True)
+    clock.now_s += PAUSE_S
+
+    assert (of_the_name, of_all) == (None, Refusal.ACCOUNT)
+    assert take(budgets, "b.example.de") is None
 
 
 def test_without_a_budget_of_domains_their_tenants_have_theirs() -> None:

@@ -164,6 +164,20 @@ async def test_what_an_authority_says_can_be_sent_to_workers(place: Place) -> No
     assert len(reason) == 300
 
 
+async def test_an_authority_that_limits_the_account_is_asked_once(
+    place: Place, counted: Counted
+) -> None:
+    place.failure = OrderError("rateLimited: too many new orders", is_rate_limited=True)
+    [other] = place.publish(["a.example.eu"])
+    async with place.make().run():
+        place.store.want(NAME, "192.0.2.1")
+        await until(lambda: len(place.refusals()) == 1)
+        place.store.want(other, "192.0.2.1")
+        await until(lambda: counted(REFUSED, reason="account_limited") == 1)
+
+    assert place.orders == [NAME]
+
+
 async def test_no_more_is_ordered_than_the_folder_is_read_for(
     place: Place, issuer: Issuer, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

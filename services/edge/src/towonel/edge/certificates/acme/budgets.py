@@ -1,12 +1,13 @@
 """Budgets of certificate orders: what one source of clients, one tenant and one registered domain may cause."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from publicsuffixlist import PublicSuffixList
 
-from towonel.edge.certificates.acme.authority import OrderRefused
+from towonel.edge.certificates.acme.authority import OrderError, OrderRefused
 from towonel.edge.core.certificates.issuance import Refusal
 from towonel.tunnel.core.bounds.keyed_buckets import KeyedBuckets
 from towonel.wire.ids import TenantId
@@ -18,6 +19,7 @@ WEEK_S: Final = 7 * 24 * HOUR_S
 PER_TENANT: Final = 200
 PER_SOURCE: Final = 20
 MAX_KEYS: Final = 4096  # of each kind
+PAUSE_S: Final = 15 * 60.0  # of new orders, once an authority takes no more of the account
 
 
 class Budgets:
@@ -33,6 +35,7 @@ class Budgets:
         self._suffixes = PublicSuffixList()
         self._sources = KeyedBuckets[str](PER_SOURCE / HOUR_S, PER_SOURCE, MAX_KEYS)
         self._tenants = KeyedBuckets[TenantId](PER_TENANT / (3 * HOUR_S), PER_TENANT, MAX_KEYS)
+        self._paused_until = float("-inf")
         self._domains: KeyedBuckets[str] | None = None
         if per_domain:
             self._domains = KeyedBuckets(per_domain / WEEK_S, per_domain, MAX_KEYS)
@@ -57,9 +60,15 @@ class Budgets:
         """Count an order; a renewal, which authorities do not limit by domain, is one of its tenant only.
 
         Raises:
-            OrderRefused: TENANT, DOMAIN.
+            OrderRefused: ACCOUNT, TENANT, DOMAIN.
         """
         now_s = self._clock()
+        if not is_renewal and now_s < self._paused_until:
+            minutes = math.ceil((self._paused_until - now_s) / 60)
+            reason = (
+                f"the authority takes no more orders of this account; asked again in {minutes} min"
+            )
+            raise OrderRefused(Refusal.ACCOUNT, reason)
         if not self._tenants.take(tenant, now_s):
             reason = "too many were ordered for the tenant within three hours"
             raise OrderRefused(Refusal.TENANT, reason)
@@ -69,6 +78,13 @@ class Budgets:
         if not self._domains.take(domain, now_s):
             self._tenants.put_back(tenant)
             raise OrderRefused(Refusal.DOMAIN, f"too many were ordered for {domain} within a week")
+
+    def note_failure(self, name: Hostname, error: Exception) -> None:
+        """Pause new orders of all names if the authority takes no more of the account; not where it speaks of this one."""
+        if isinstance(error, OrderError) and error.is_rate_limited:
+            reason = str(error)
+            if name not in reason and self._find_domain(name) not in reason:
+                self._paused_until = self._clock() + PAUSE_S
 
     def put_back(self, name: Hostname) -> None:
         """Count a name no longer whose first certificate has not come: authorities count those that have."""

@@ -272,8 +272,7 @@ class Issuer(CertificateSource):
             if not history.issued:
                 self._budgets.put_back(name)
             raise
-        ends_at = parse_certificate(name, *pair).not_after
-        await self.histories.store_issued(name, ends_at)
+        await self.histories.store_issued(name, parse_certificate(name, *pair).not_after)
         self.refused.forget(name)
         await self._store.put(self._folder, name, *pair)
         if name not in self._store.certificates:
@@ -282,6 +281,7 @@ class Issuer(CertificateSource):
         self._metrics.certificate_orders.labels("issued").inc()
 
     async def _fail(self, name: Hostname, error: Exception) -> str:
+        self._budgets.note_failure(name, error)
         failed = await self.histories.store_failure(name, error)
         retry_at = datetime.fromtimestamp(failed.retry_at, UTC).isoformat()
         log.warning("certificate.order_failed", name=name, reason=failed.reason, retry_at=retry_at)

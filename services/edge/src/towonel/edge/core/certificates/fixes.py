@@ -47,7 +47,10 @@ _FIXES: Final = (
     ("the authority offers no", "Take an authority that offers tls-alpn-01."),
     (NO_AGENT, "Start an agent that publishes the name with tls_mode terminate."),
     (
-        ("too many were ordered", "as many certificates", "clients of "),
+        (
+            *("too many were ordered", "as many certificates", "clients of "),
+            "the authority takes no more",
+        ),
         "Nothing: it is ordered when there is room again.",
     ),
     (

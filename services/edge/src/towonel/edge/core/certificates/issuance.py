@@ -27,6 +27,7 @@ class Refusal(StrEnum):
     SOURCE = "source_budget"
     TENANT = "tenant_budget"
     DOMAIN = "domain_budget"
+    ACCOUNT = "account_limited"
     QUEUE = "queue_full"
     REVOKED = "revoked"
     FOLDER = "folder_full"
