@@ -1,6 +1,7 @@
 """Descriptors and files of the test process, and a lack of them; and descriptors of other processes."""
 
 import contextlib
+import gc
 import os
 import resource
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ def links_of(pid: int) -> list[tuple[Path, str]]:
 @contextlib.contextmanager
 def use_up_descriptors() -> Iterator[None]:
     """Leave this process one free descriptor, for a client, and none to accept it."""
+    gc.collect()  # what tests before have left would give numbers back meanwhile
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(open_descriptors())
     held: list[int] = []

@@ -133,7 +133,11 @@ def accept_lane(
     server.settimeout(WAIT_S)
     sock = server.accept()[0]
     sock.settimeout(WAIT_S)
-    return accept_lane_on(sock, secret, edge_id, certificate_hash)
+    try:
+        return accept_lane_on(sock, secret, edge_id, certificate_hash)
+    except OSError:
+        sock.close()
+        raise
 
 
 def accept_lane_on(

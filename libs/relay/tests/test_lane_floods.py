@@ -165,7 +165,10 @@ def test_lanes_that_are_lost_over_a_long_time_are_replaced_at_once(relay: Relay)
         for _ in range(MAX_REPLACED):
             close_when_it_works(relay, server)
         relay.pass_time(REPLACED_WITHIN_S)
-        close_when_it_works(relay, server)
+        try:
+            close_when_it_works(relay, server)
+        except OSError:  # it was dialed before that time, and took too long
+            close_when_it_works(relay, server)
         relay.wait(lambda: sum(relay.agent.lanes.lost.values()) > MAX_REPLACED)
 
         assert relay.agent.session.dials

@@ -8,12 +8,14 @@ import pytest
 from sqlmodel import select
 from support.callers import OPERATOR, bearer, body_of, code_of, keyed, made_key, refusal, tenant_id
 from support.hub import TestHub, tenant_of
+from support.reported_certificates import certificate, report_of
 
 from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyIn, KeyRotation
 from towonel.api.ports import ReservationIn
 from towonel.client.hub import HubClient
 from towonel.hub.backup import copy
+from towonel.hub.live.edge_reports import REFRESH_MS
 from towonel.hub.store import retention
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import open_read_only
@@ -33,12 +35,20 @@ async def creates(hub: TestHub) -> dict[str, Create]:
     key_id = (await client.keys.create(KeyIn(name="rotates", role="viewer"))).key_id
     ports = ReservationIn(tenant_id=tenant_id(token), protocol="tcp")
     key = KeyIn(name="new", role="viewer")
+    names = ["renewed.eu", "revoked.eu"]
+    found = (certificate(name, hub.clock.now_ms) for name in names)
+    hub.clock.now_ms += REFRESH_MS
+    await client.report_edge(hub.context.keys.node, report_of(*found))
     return {
         "create_invite": lambda it, once: it.invites.create(INVITE, idempotency_key=once),
         "create_edge_invite": lambda it, once: it.edge_invites.create(idempotency_key=once),
         "create_key": lambda it, once: it.keys.create(key, idempotency_key=once),
         "rotate_key": lambda it, once: it.keys.rotate(key_id, idempotency_key=once),
         "reserve_ports": lambda it, once: it.ports.reserve(ports, idempotency_key=once),
+        "renew_certificate": lambda it, once: it.certificates.renew(names[0], idempotency_key=once),
+        "revoke_certificate": lambda it, once: it.certificates.revoke(
+            names[1], idempotency_key=once
+        ),
     }
 
 

@@ -9,12 +9,14 @@ from sqlalchemy import text
 from support.callers import OPERATOR, body_of, code_of, invite_id, keyed, publish, tenant_id
 from support.hub import TestHub, new_key, registration, running_hub, tenant_of
 from support.postgres import Postgres
+from support.reported_certificates import certificate, report_of
 
 from towonel.api.invites import InviteIn, InviteOut
 from towonel.api.keys import KeyIn
 from towonel.api.ports import ReservationIn
 from towonel.client.hub import HubClient
 from towonel.hub import background
+from towonel.hub.live.edge_reports import REFRESH_MS
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.keys import NodeKey
 from towonel.wire import base64url, cbor
@@ -37,6 +39,9 @@ async def filled(hub: TestHub) -> None:
         await client.ports.reserve(ReservationIn(tenant_id=tenant_id(token), protocol="tcp"))
         if number:  # one there was
             await client.invites.create(InviteIn(name=f"i{number}", hostnames=[f"{number}.eu"]))
+    found = (certificate(f"{n}.a.eu", hub.clock.now_ms) for n in range(ROWS))
+    await client.report_edge(hub.context.keys.node, report_of(*found))
+    hub.clock.now_ms += REFRESH_MS
 
 
 def lists(client: HubClient) -> dict[str, tuple[Fetch, str, str]]:
@@ -52,6 +57,7 @@ def lists(client: HubClient) -> dict[str, tuple[Fetch, str, str]]:
         "list_ports": (client.ports.list, "ports", "reservation_id"),
         "list_keys": (client.keys.list, "keys", "key_id"),
         "list_audit": (client.audit.list, "audit", "id"),
+        "list_certificates": (client.certificates.list, "certificates", "hostname"),
     }
 
 
