@@ -9,7 +9,8 @@ from pathlib import Path
 
 
 def open_descriptors() -> set[int]:
-    """Return the open descriptors, without the one that lists them."""
+    """Return the open descriptors, without the one that lists them, and without what tests before have left to be collected."""
+    gc.collect()
     listed = list(Path("/proc/self/fd").iterdir())
     return {int(path.name) for path in listed if path.is_symlink()}
 
@@ -26,7 +27,6 @@ def links_of(pid: int) -> list[tuple[Path, str]]:
 @contextlib.contextmanager
 def use_up_descriptors() -> Iterator[None]:
     """Leave this process one free descriptor, for a client, and none to accept it."""
-    gc.collect()  # what tests before have left would give numbers back meanwhile
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(open_descriptors())
     held: list[int] = []
