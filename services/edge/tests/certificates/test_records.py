@@ -44,6 +44,10 @@ class Orders(OrderRecords):
         return self.histories.get(name, NO_ORDERS)
 
     @override
+    def is_ours(self, certificate: Certificate) -> bool:
+        return self.histories.get(certificate.name, NO_ORDERS).issued
+
+    @override
     def find_refusal(self, name: Hostname) -> str:
         return self.refused.get(name, "")
 

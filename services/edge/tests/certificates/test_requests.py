@@ -168,6 +168,19 @@ async def test_files_that_somebody_put_there_are_left_alone(desk: Desk) -> None:
     assert NAME in desk.store.certificates
 
 
+async def test_files_that_somebody_put_in_the_place_of_ordered_ones_are_left_alone(
+    issued: Desk,
+) -> None:
+    issued.now += timedelta(days=1)
+    await issued.store.put(issued.folder, NAME, *issued.issue())
+    by_hand = issued.store.certificates[NAME]
+    reasons = {(await issued.ask(each))["reason"] for each in (RENEW, REVOKE)}
+
+    assert reasons == {"its certificate was not ordered here"}
+    assert (issued.ordered, issued.revoked) == ([NAME], [])
+    assert issued.store.certificates[NAME] == by_hand
+
+
 async def test_what_cannot_be_done_is_said(desk: Desk) -> None:
     desk.tenants.clear()
     requests = (

@@ -84,9 +84,8 @@ class HubClient(OperatorClient):
         """
         mismatches = list(certificate_mismatches[:MAX_MISMATCHES])
         sent = RefreshIn(grant=base64url.encode(grant), certificate_mismatches=mismatches)
-        body = sent.model_dump_json(
-            exclude_defaults=True
-        )  # a hub of an older version knows the grant alone
+        # Without defaults: a hub of an older version knows the grant alone.
+        body = sent.model_dump_json(exclude_defaults=True)
         request = self._sign_body("/v1/agent/refresh", agent, Domain.AGENT_REFRESH, body.encode())
         request = replace(request, query={"digest": digest})
         return await self._transport.fetch(RefreshOut, request)

@@ -11,6 +11,7 @@ from towonel.agent.core.services import Origin, ProxyProtocol
 from towonel.agent.origin_pipe import OriginPipe
 from towonel.relay.sockets import tune
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
+from towonel.wire import proxy
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.preamble import Preamble
 
@@ -69,6 +70,17 @@ class OriginDialer:
             if set(others) == set(addresses):
                 raise
             return await _connect_any(others)
+
+    async def connect_as_nobody(self, origin: Origin) -> socket.socket:
+        """Connect as `connect`, and say in a PROXY header, to an origin that wants one, that this is no client."""
+        sock = await self.connect(origin)
+        try:
+            if origin.proxy_protocol is ProxyProtocol.V2:
+                await asyncio.get_running_loop().sock_sendall(sock, proxy.LOCAL)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 async def _connect_any(addresses: tuple[SocketAddress, ...]) -> socket.socket:

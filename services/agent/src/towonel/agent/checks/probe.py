@@ -12,7 +12,6 @@ from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.tls.origin_contexts import OriginContexts, describe_handshake_error
 from towonel.runtime.logs import describe_error
-from towonel.wire import proxy
 from towonel.wire.errors import Unavailable
 from towonel.wire.names import ServiceKind
 
@@ -53,10 +52,8 @@ class OriginProbe:
             return f"{origin}: {describe_error(error)}"
 
     async def _ask(self, service: Service, check: OriginCheck, origin: Origin) -> str | None:
-        sock = await self._dialer.connect(origin)
+        sock = await self._dialer.connect_as_nobody(origin)
         try:
-            if origin.proxy_protocol is ProxyProtocol.V2:
-                await asyncio.get_running_loop().sock_sendall(sock, proxy.LOCAL)
             if check.kind is CheckKind.TCP:
                 return None
             return await self._converse(service, check, origin, sock)

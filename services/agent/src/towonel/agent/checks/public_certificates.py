@@ -17,15 +17,13 @@ import structlog
 from cryptography import x509
 
 from towonel.agent.core.publication import format_names
-from towonel.agent.core.services import ProxyProtocol, Service
+from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.timing import PublicTiming
-from towonel.relay.sockets import tune
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import SocketAddress
 from towonel.runtime.logs import describe_error
-from towonel.wire import proxy
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import TlsMode
 
@@ -177,8 +175,9 @@ class PublicCertificates:
 
     async def _compare_at(self, service: Service, name: str, address: SocketAddress) -> None:
         seen = held = b""
+        public = Origin(address[0], self._port, ProxyProtocol.NONE)
         for _ in range(TRIES):
-            seen = await self._read(await _connect(address), name, b"")
+            seen = await self._read(await self._dialer.connect(public), name)
             held = await self._read_origin(service, name)
             if seen == held:
                 return
@@ -187,15 +186,13 @@ class PublicCertificates:
 
     async def _read_origin(self, service: Service, name: str) -> bytes:
         origin = replace(service.origin, last_port=None)
-        header = proxy.LOCAL if origin.proxy_protocol is ProxyProtocol.V2 else b""
-        return await self._read(await self._dialer.connect(origin), name, header)
+        return await self._read(await self._dialer.connect_as_nobody(origin), name)
 
-    async def _read(self, sock: socket.socket, name: str, header: bytes) -> bytes:
+    async def _read(self, sock: socket.socket, name: str) -> bytes:
         """Return the certificate that a server has for a name, in DER."""
         loop, received, to_send = asyncio.get_running_loop(), ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self._tls.wrap_bio(received, to_send, server_hostname=name)
         with sock:
-            await loop.sock_sendall(sock, header)
             while not _shake_hands(tls):
                 await loop.sock_sendall(sock, to_send.read())
                 data = await loop.sock_recv(sock, RECEIVE_BYTES)
@@ -218,18 +215,6 @@ def _shake_hands(tls: ssl.SSLObject) -> bool:
     except ssl.SSLWantReadError:
         return False
     return True
-
-
-async def _connect(address: SocketAddress) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, address)
-    except BaseException:
-        sock.close()
-        raise
-    tune(sock)
-    return sock
 
 
 def _describe(certificate: bytes) -> str:

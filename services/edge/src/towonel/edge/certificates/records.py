@@ -105,6 +105,7 @@ class CertificateRecords:
         is_ordering = orders is not None and orders.is_ordering(name)
         renews_at = orders.renews_at(certificate) if orders and certificate else None
         retry_at_ms = int(history.retry_at * 1000)
+        is_ours = orders is not None and certificate is not None and orders.is_ours(certificate)
         described: _Described = {} if certificate is None else _describe_certificate(certificate)
         return CertificateReport(
             hostname=name,
@@ -114,7 +115,7 @@ class CertificateRecords:
                 is_ordering=is_ordering,
                 has_failed=error not in {"", NO_AGENT, NOT_ORDERED},
             ),
-            source=None if certificate is None else "acme" if history.issued else "folder",
+            source=None if certificate is None else "acme" if is_ours else "folder",
             tenant_id=None if route is None else route.tenant_id,
             **described,
             renews_at_ms=None if renews_at is None else _to_ms(renews_at),

@@ -37,6 +37,10 @@ class OrderRecords(Protocol):
         """Return the history of a name's orders."""
         ...
 
+    def is_ours(self, certificate: Certificate) -> bool:
+        """Tell whether a certificate was ordered here, and not put there by hand."""
+        ...
+
     def find_refusal(self, name: Hostname) -> str:
         """Return why a name was not ordered, where that was this edge's own decision."""
         ...

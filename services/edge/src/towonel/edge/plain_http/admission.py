@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator
 from typing import Final
 
+from towonel.edge.core.admission import KeyedLimit
 from towonel.tunnel.core.bounds.keyed_buckets import KeyedBuckets
 from towonel.wire.errors import Code
 
@@ -21,7 +22,7 @@ class HttpAdmission:
 
     def __init__(self) -> None:
         self._clients = 0
-        self._sources: dict[str, int] = {}
+        self._sources = KeyedLimit[str](PER_SOURCE)
         self._refused = 0
         self._rates = KeyedBuckets[str](PER_S, BURST, SOURCES)
 
@@ -37,14 +38,12 @@ class HttpAdmission:
                 self._refused -= 1
             return
         self._clients += 1
-        self._sources[source] = self._sources.get(source, 0) + 1
+        self._sources.acquire(source)
         try:
             yield None
         finally:
             self._clients -= 1
-            self._sources[source] -= 1
-            if not self._sources[source]:
-                del self._sources[source]
+            self._sources.release(source)
 
     @property
     def is_flooded(self) -> bool:
@@ -54,6 +53,6 @@ class HttpAdmission:
     def _find_excess(self, source: str) -> Code | None:
         if self._clients >= PLACES:
             return Code.OVERLOADED
-        if self._sources.get(source, 0) >= PER_SOURCE:
+        if self._sources.count(source) >= PER_SOURCE:
             return Code.LIMIT_EXCEEDED
         return None if self._rates.take(source, time.monotonic()) else Code.RATE_LIMITED

@@ -25,6 +25,10 @@ class OrderView(OrderRecords):
         return self._issuer.histories.get(name)
 
     @override
+    def is_ours(self, certificate: Certificate) -> bool:
+        return self._issuer.histories.is_ours(certificate)
+
+    @override
     def find_refusal(self, name: Hostname) -> str:
         return self._issuer.refused.find_reason(name)
 

@@ -92,7 +92,8 @@ class CertificateRequests:
         name = parse_server_name(request.hostname)
         if name in self._issuer.queue:
             return "an order for it is under way"
-        if name in self._store.certificates and not self._issuer.histories.get(name).issued:
+        found = self._store.certificates.get(name)
+        if found is not None and not self._issuer.histories.is_ours(found):
             return FOREIGN
         match request.action:
             case "renew":
